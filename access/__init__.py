@@ -1,0 +1,1 @@
+"""Who may do what: people, API tokens, roles, audit, and the one error format of the API."""

@@ -1,0 +1,1 @@
+"""The daemon on a device: poll, decide, download, apply, install, report."""

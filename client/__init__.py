@@ -1,0 +1,1 @@
+"""The `smallfleet` command and the REST client behind it."""

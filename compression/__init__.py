@@ -1,0 +1,1 @@
+"""Making small nets. Runs in CI or on a workstation; no server or device imports it."""

@@ -1,0 +1,1 @@
+"""The codec: the bytes that turn one model file into another, losslessly."""

@@ -1,0 +1,1 @@
+"""What can run: model lines, versions, variants, artifacts, evaluations and deltas."""
