@@ -1,0 +1,1 @@
+"""Devices: enrollment, polls, groups, link classes."""

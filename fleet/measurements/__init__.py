@@ -1,0 +1,1 @@
+"""Benchmark reports from devices."""

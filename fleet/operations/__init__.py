@@ -1,0 +1,1 @@
+"""Running it: the worker, the periodic jobs, the first admin."""

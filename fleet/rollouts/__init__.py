@@ -1,0 +1,1 @@
+"""Rollouts, attempts and events."""

@@ -1,0 +1,10 @@
+"""Registers the app."""
+
+from django.apps import AppConfig
+
+
+class RegistryConfig(AppConfig):
+    """What can run."""
+
+    name = "registry"
+    default_auto_field = "django.db.models.BigAutoField"

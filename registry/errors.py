@@ -1,0 +1,175 @@
+"""What the registry refuses, continuing the tree of `access.errors`.
+
+    ProblemError
+    ├── ArtifactRefused           422  the bytes cannot become an artifact
+    │   ├── DigestMismatch        422
+    │   ├── UploadIncomplete      400  the connection was cut
+    │   ├── ArtifactEmpty         422
+    │   ├── ArtifactTooLarge      413
+    │   ├── ModelInvalid          422  not ONNX, truncated, external data, over a cap
+    │   ├── ContractInvalid       422
+    │   └── SampleSetInvalid      422
+    ├── StoreFull                 507
+    ├── InspectionFailed          503  the check itself could not run: try again
+    ├── VersionInvalid            400  not a semantic version
+    ├── ContractMismatch          422  the model is not what the version's contract says
+    ├── ArtifactUnknown           422  refers to an artifact that was not uploaded
+    └── StateConflict             409
+        ├── NameTaken             409  a model line with other properties
+        ├── VersionDiffers        409
+        ├── VariantDiffers        409
+        ├── EvaluationDiffers     409
+        ├── VersionYanked         409
+        └── VersionEmpty          409  nothing to publish
+"""
+
+from access.errors import ProblemError
+
+
+class ArtifactRefused(ProblemError):
+    """The bytes cannot become an artifact."""
+
+    slug = "artifact-refused"
+    title = "The file was refused"
+    status = 422
+
+
+class DigestMismatch(ArtifactRefused):
+    """The received bytes have another digest than the address says."""
+
+    slug = "digest-mismatch"
+    title = "The bytes are not the ones announced"
+
+
+class UploadIncomplete(ArtifactRefused):
+    """The connection ended before Content-Length bytes had come."""
+
+    slug = "upload-incomplete"
+    title = "The upload ended early"
+    status = 400
+
+
+class ArtifactEmpty(ArtifactRefused):
+    """A file of no bytes."""
+
+    slug = "artifact-empty"
+    title = "The file is empty"
+
+
+class ArtifactTooLarge(ArtifactRefused):
+    """More bytes than this kind of artifact may have."""
+
+    slug = "artifact-too-large"
+    title = "The file is too large"
+    status = 413
+
+
+class ModelInvalid(ArtifactRefused):
+    """Not one self-contained, valid ONNX file within the caps."""
+
+    slug = "model-invalid"
+    title = "The file is not a valid, self-contained ONNX model"
+
+
+class ContractInvalid(ArtifactRefused):
+    """Not a contract by `smallfleet-contract/1`."""
+
+    slug = "contract-invalid"
+    title = "The file is not a valid contract"
+
+
+class SampleSetInvalid(ArtifactRefused):
+    """Not a sample set."""
+
+    slug = "sample-set-invalid"
+    title = "The file is not a valid sample set"
+
+
+class StoreFull(ProblemError):
+    """The store's filesystem has no room; nothing was kept."""
+
+    slug = "store-full"
+    title = "The store is full"
+    status = 507
+
+
+class InspectionFailed(ProblemError):
+    """The limited child that checks files could not do its work: memory, time or a crash."""
+
+    slug = "inspection-failed"
+    title = "The file could not be checked"
+    status = 503
+
+
+class VersionInvalid(ProblemError):
+    """Not a semantic version (semver.org 2.0.0)."""
+
+    slug = "version-invalid"
+    title = "Not a semantic version"
+    status = 400
+
+
+class ContractMismatch(ProblemError):
+    """The model's inputs or outputs are not those of its version's contract."""
+
+    slug = "contract-mismatch"
+    title = "The model does not keep its version's contract"
+    status = 422
+
+
+class ArtifactUnknown(ProblemError):
+    """The request names a digest that was not uploaded, or was uploaded as another kind."""
+
+    slug = "artifact-unknown"
+    title = "No such artifact of this kind"
+    status = 422
+
+
+class StateConflict(ProblemError):
+    """What is asked contradicts what is there."""
+
+    slug = "state-conflict"
+    title = "This contradicts what is there"
+    status = 409
+
+
+class NameTaken(StateConflict):
+    """The model line exists with other properties."""
+
+    slug = "name-taken"
+    title = "The name is taken"
+
+
+class VersionDiffers(StateConflict):
+    """The version exists with another contract or sample set."""
+
+    slug = "version-differs"
+    title = "The version exists and differs"
+
+
+class VariantDiffers(StateConflict):
+    """The variant exists with other bytes or tolerances."""
+
+    slug = "variant-differs"
+    title = "The variant exists and differs"
+
+
+class EvaluationDiffers(StateConflict):
+    """The evaluation exists with another value."""
+
+    slug = "evaluation-differs"
+    title = "The evaluation exists and differs"
+
+
+class VersionYanked(StateConflict):
+    """The version was yanked; it takes no variants and no rollout."""
+
+    slug = "version-yanked"
+    title = "The version was yanked"
+
+
+class VersionEmpty(StateConflict):
+    """A version without a variant cannot be published."""
+
+    slug = "version-empty"
+    title = "The version has no variant"

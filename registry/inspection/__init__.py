@@ -1,0 +1,1 @@
+"""Checks uploaded files in a limited child process."""
