@@ -25,7 +25,9 @@ class ProblemError(Exception):
     title = "The request could not be carried out"
     status = 500
 
-    def __init__(self, detail: str = "", *, errors: Sequence[Mapping[str, str]] = (), headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, detail: str = "", *, errors: Sequence[Mapping[str, str]] = (), headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(detail or self.title)
         self.detail = detail
         self.errors = list(errors)

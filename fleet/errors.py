@@ -1,18 +1,18 @@
 """What the fleet refuses, continuing the tree of `access.errors`.
 
-    ProblemError
-    ├── EnrollmentRefused     403  the token is wrong, used up or expired: which is not said
-    ├── SayFirst              409  the server does not know what the device holds: POST /poll
-    ├── QueryInvalid          400  a group's query cannot be read
-    ├── EventRefused          (never an answer's status; stands in `refused`)
-    │   ├── EventInvalid
-    │   └── AttemptForeign
-    └── FleetConflict         409
-        ├── GroupTaken        409
-        ├── RolloutState      409  the rollout cannot go from its state to that one
-        ├── RolloutTarget     409  the target is a draft or was yanked
-        ├── RolloutOverlap    409  an installation would have two running rollouts
-        └── CohortEmpty       409
+ProblemError
+├── EnrollmentRefused     403  the token is wrong, used up or expired: which is not said
+├── SayFirst              409  the server does not know what the device holds: POST /poll
+├── QueryInvalid          400  a group's query cannot be read
+├── EventRefused          (never an answer's status; stands in `refused`)
+│   ├── EventInvalid
+│   └── AttemptForeign
+└── FleetConflict         409
+    ├── GroupTaken        409
+    ├── RolloutState      409  the rollout cannot go from its state to that one
+    ├── RolloutTarget     409  the target is a draft or was yanked
+    ├── RolloutOverlap    409  an installation would have two running rollouts
+    └── CohortEmpty       409
 """
 
 from access.errors import ProblemError

@@ -19,7 +19,9 @@ DEBUG = env.bool("SMALLFLEET_DEBUG", default=False)
 SECRET_KEY = env.str("SMALLFLEET_SECRET_KEY", default="")
 if not SECRET_KEY:
     if not DEBUG:
-        raise ImproperlyConfigured("SMALLFLEET_SECRET_KEY is not set (or SMALLFLEET_SECRET_KEY_FILE); only SMALLFLEET_DEBUG=1 runs without one")
+        raise ImproperlyConfigured(
+            "SMALLFLEET_SECRET_KEY is not set (or SMALLFLEET_SECRET_KEY_FILE); only SMALLFLEET_DEBUG=1 runs without one"
+        )
     SECRET_KEY = "insecure-for-development-only"  # noqa: S105 - refused above unless DEBUG
 
 ALLOWED_HOSTS = env.list("SMALLFLEET_ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
@@ -179,6 +181,7 @@ SMALLFLEET_BEHIND_TLS = env.bool("SMALLFLEET_BEHIND_TLS", default=False)
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "access.problems.csrf_failure"
 if SMALLFLEET_BEHIND_TLS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = 31_536_000

@@ -1,26 +1,26 @@
 """What the registry refuses, continuing the tree of `access.errors`.
 
-    ProblemError
-    ├── ArtifactRefused           422  the bytes cannot become an artifact
-    │   ├── DigestMismatch        422
-    │   ├── UploadIncomplete      400  the connection was cut
-    │   ├── ArtifactEmpty         422
-    │   ├── ArtifactTooLarge      413
-    │   ├── ModelInvalid          422  not ONNX, truncated, external data, over a cap
-    │   ├── ContractInvalid       422
-    │   └── SampleSetInvalid      422
-    ├── StoreFull                 507
-    ├── InspectionFailed          503  the check itself could not run: try again
-    ├── VersionInvalid            400  not a semantic version
-    ├── ContractMismatch          422  the model is not what the version's contract says
-    ├── ArtifactUnknown           422  refers to an artifact that was not uploaded
-    └── StateConflict             409
-        ├── NameTaken             409  a model line with other properties
-        ├── VersionDiffers        409
-        ├── VariantDiffers        409
-        ├── EvaluationDiffers     409
-        ├── VersionYanked         409
-        └── VersionEmpty          409  nothing to publish
+ProblemError
+├── ArtifactRefused           422  the bytes cannot become an artifact
+│   ├── DigestMismatch        422
+│   ├── UploadIncomplete      400  the connection was cut
+│   ├── ArtifactEmpty         422
+│   ├── ArtifactTooLarge      413
+│   ├── ModelInvalid          422  not ONNX, truncated, external data, over a cap
+│   ├── ContractInvalid       422
+│   └── SampleSetInvalid      422
+├── StoreFull                 507
+├── InspectionFailed          503  the check itself could not run: try again
+├── VersionInvalid            400  not a semantic version
+├── ContractMismatch          422  the model is not what the version's contract says
+├── ArtifactUnknown           422  refers to an artifact that was not uploaded
+└── StateConflict             409
+    ├── NameTaken             409  a model line with other properties
+    ├── VersionDiffers        409
+    ├── VariantDiffers        409
+    ├── EvaluationDiffers     409
+    ├── VersionYanked         409
+    └── VersionEmpty          409  nothing to publish
 """
 
 from access.errors import ProblemError

@@ -8,7 +8,9 @@ SHA256_PATTERN = r"^[0-9a-f]{64}$"
 NAME_PATTERN = r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$"
 
 validate_sha256 = RegexValidator(SHA256_PATTERN, "64 lower-case hexadecimal digits")
-validate_name = RegexValidator(NAME_PATTERN, "1 to 64 of a-z, 0-9, '.', '_', '-', beginning and ending with a letter or digit")
+validate_name = RegexValidator(
+    NAME_PATTERN, "1 to 64 of a-z, 0-9, '.', '_', '-', beginning and ending with a letter or digit"
+)
 
 
 class Artifact(models.Model):
@@ -29,7 +31,9 @@ class Artifact(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(size_bytes__gt=0), name="artifact_not_empty"),
-            models.CheckConstraint(condition=Q(kind="model") | Q(static_cost__isnull=True), name="artifact_cost_of_models_only"),
+            models.CheckConstraint(
+                condition=Q(kind="model") | Q(static_cost__isnull=True), name="artifact_cost_of_models_only"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -73,8 +77,12 @@ class Version(models.Model):
         ordering = ["model_line", "id"]
         constraints = [
             models.UniqueConstraint(fields=["model_line", "version"], name="version_unique_in_line"),
-            models.CheckConstraint(condition=~Q(state="published") | Q(published_at__isnull=False), name="version_published_has_time"),
-            models.CheckConstraint(condition=~Q(state="yanked") | Q(yanked_at__isnull=False), name="version_yanked_has_time"),
+            models.CheckConstraint(
+                condition=~Q(state="published") | Q(published_at__isnull=False), name="version_published_has_time"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="yanked") | Q(yanked_at__isnull=False), name="version_yanked_has_time"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -88,9 +96,16 @@ class Variant(models.Model):
     name = models.CharField(max_length=64, validators=[validate_name])
     artifact = models.ForeignKey(Artifact, on_delete=models.PROTECT, related_name="variants")
     base = models.ForeignKey(
-        Artifact, on_delete=models.PROTECT, null=True, blank=True, related_name="+", help_text="a rung: the base it was made for"
+        Artifact,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="a rung: the base it was made for",
     )
-    tolerances = models.JSONField(default=dict, help_text="{atol, rtol, min_agreement} against the version's golden outputs")
+    tolerances = models.JSONField(
+        default=dict, help_text="{atol, rtol, min_agreement} against the version's golden outputs"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -120,10 +135,13 @@ class Evaluation(models.Model):
     class Meta:
         ordering = ["variant", "metric", "id"]
         constraints = [
-            models.UniqueConstraint(fields=["variant", "metric", "dataset_sha256", "measured_by"], name="evaluation_unique"),
+            models.UniqueConstraint(
+                fields=["variant", "metric", "dataset_sha256", "measured_by"], name="evaluation_unique"
+            ),
             models.CheckConstraint(condition=Q(sample_count__gt=0), name="evaluation_has_samples"),
             models.CheckConstraint(
-                condition=Q(ci_low__isnull=True, ci_high__isnull=True) | Q(ci_low__lte=models.F("value"), ci_high__gte=models.F("value")),
+                condition=Q(ci_low__isnull=True, ci_high__isnull=True)
+                | Q(ci_low__lte=models.F("value"), ci_high__gte=models.F("value")),
                 name="evaluation_interval_holds_value",
             ),
         ]
@@ -162,13 +180,21 @@ class Patch(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["base", "target", "patch_format"], condition=Q(base__isnull=False), name="delta_unique_per_base_target_format"
+                fields=["base", "target", "patch_format"],
+                condition=Q(base__isnull=False),
+                name="delta_unique_per_base_target_format",
             ),
             models.UniqueConstraint(
-                fields=["target", "patch_format"], condition=Q(base__isnull=True), name="packed_unique_per_target_format"
+                fields=["target", "patch_format"],
+                condition=Q(base__isnull=True),
+                name="packed_unique_per_target_format",
             ),
-            models.CheckConstraint(condition=Q(state="ready") ^ Q(artifact__isnull=True), name="patch_ready_has_artifact"),
-            models.CheckConstraint(condition=Q(base__isnull=True) | ~Q(base=models.F("target")), name="patch_base_is_not_target"),
+            models.CheckConstraint(
+                condition=Q(state="ready") ^ Q(artifact__isnull=True), name="patch_ready_has_artifact"
+            ),
+            models.CheckConstraint(
+                condition=Q(base__isnull=True) | ~Q(base=models.F("target")), name="patch_base_is_not_target"
+            ),
         ]
         indexes = [models.Index(fields=["state", "wanted_at"], name="patch_by_state")]
 

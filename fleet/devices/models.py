@@ -6,6 +6,7 @@ from decimal import Decimal
 from django.db import models
 from django.db.models import Q
 
+from access.actors import Actor
 from registry.models import Artifact, ModelLine, Variant, validate_name
 
 
@@ -13,7 +14,9 @@ class LinkClass(models.Model):
     """What a byte costs a device."""
 
     name = models.CharField(max_length=64, unique=True, validators=[validate_name])
-    price_per_mb = models.DecimalField(max_digits=12, decimal_places=6, default=Decimal(0), help_text="per 10^6 bytes, in SMALLFLEET_CURRENCY")
+    price_per_mb = models.DecimalField(
+        max_digits=12, decimal_places=6, default=Decimal(0), help_text="per 10^6 bytes, in SMALLFLEET_CURRENCY"
+    )
     rate_limit_bytes_per_s = models.PositiveBigIntegerField(null=True, blank=True)
     metered = models.BooleanField(default=False)
 
@@ -29,7 +32,9 @@ class Group(models.Model):
     """A saved query over attributes; who is in it is decided when it is asked."""
 
     name = models.CharField(max_length=64, unique=True, validators=[validate_name])
-    query = models.CharField(max_length=1000, blank=True, help_text="terms joined by commas: site=berlin, board!=pi4, camera, !camera")
+    query = models.CharField(
+        max_length=1000, blank=True, help_text="terms joined by commas: site=berlin, board!=pi4, camera, !camera"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -48,14 +53,18 @@ class EnrollmentToken(models.Model):
     uses = models.PositiveIntegerField(default=1)
     used = models.PositiveIntegerField(default=0)
     link_class = models.ForeignKey(LinkClass, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
-    attributes = models.JSONField(default=dict, blank=True, help_text="set on the device at enrollment; win over what it says")
+    attributes = models.JSONField(
+        default=dict, blank=True, help_text="set on the device at enrollment; win over what it says"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-created_at"]
-        constraints = [models.CheckConstraint(condition=Q(used__lte=models.F("uses")), name="enrollment_token_not_overused")]
+        constraints = [
+            models.CheckConstraint(condition=Q(used__lte=models.F("uses")), name="enrollment_token_not_overused")
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -73,7 +82,9 @@ class Device(models.Model):
     credential_sha256 = models.CharField(max_length=64, unique=True)
     agent_version = models.CharField(max_length=40, blank=True)
     patch_formats = models.JSONField(default=list, help_text="the patch formats its agent reads")
-    said_sha256 = models.CharField(max_length=64, blank=True, help_text="digest of what it last said in POST /poll; empty: never heard")
+    said_sha256 = models.CharField(
+        max_length=64, blank=True, help_text="digest of what it last said in POST /poll; empty: never heard"
+    )
     enrolled_at = models.DateTimeField(auto_now_add=True)
     last_seen_at = models.DateTimeField(null=True, blank=True, help_text="flushed in batches, so up to a minute late")
     revoked_at = models.DateTimeField(null=True, blank=True)
@@ -84,6 +95,20 @@ class Device(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def is_authenticated(self) -> bool:
+        """What DRF asks of whatever authenticated."""
+        return True
+
+    @property
+    def is_active(self) -> bool:
+        """Whether its credential is still good."""
+        return self.revoked_at is None
+
+    def as_actor(self) -> Actor:
+        """The device as the actor of its requests."""
+        return Actor("device", str(self.id), self.name, frozenset())
+
 
 class Installation(models.Model):
     """One model line on one device: where it should be, is, and was."""
@@ -92,7 +117,12 @@ class Installation(models.Model):
     model_line = models.ForeignKey(ModelLine, on_delete=models.PROTECT, related_name="installations")
     target = models.ForeignKey(Variant, on_delete=models.PROTECT, null=True, blank=True, related_name="targeted_by")
     rollout = models.ForeignKey(
-        "rollouts.Rollout", on_delete=models.PROTECT, null=True, blank=True, related_name="installations", help_text="who set the target"
+        "rollouts.Rollout",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="installations",
+        help_text="who set the target",
     )
     # What the device says it holds. Digests too, because it may hold what this registry does not know.
     current_sha256 = models.CharField(max_length=64, blank=True)

@@ -21,13 +21,19 @@ class LedgerEntry(models.Model):
     attempt_id = models.UUIDField()
     artifact_sha256 = models.CharField(max_length=64)
     way = models.CharField(max_length=16, choices=Way.choices, blank=True, help_text="empty until the agent has said")
-    agent_bytes = models.PositiveBigIntegerField(default=0, help_text="HTTP bytes both ways, headers included, as the agent counted them")
-    server_bytes = models.PositiveBigIntegerField(null=True, help_text="body bytes this server sent; null where an object store or CDN did")
+    agent_bytes = models.PositiveBigIntegerField(
+        default=0, help_text="HTTP bytes both ways, headers included, as the agent counted them"
+    )
+    server_bytes = models.PositiveBigIntegerField(
+        null=True, help_text="body bytes this server sent; null where an object store or CDN did"
+    )
     requests = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["device", "attempt_id", "artifact_sha256"], name="ledger_entry_unique")]
+        constraints = [
+            models.UniqueConstraint(fields=["device", "attempt_id", "artifact_sha256"], name="ledger_entry_unique")
+        ]
         indexes = [models.Index(fields=["attempt_id"], name="ledger_by_attempt")]
 
     def __str__(self) -> str:

@@ -22,9 +22,13 @@ class Rollout(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     target = models.ForeignKey(Variant, on_delete=models.PROTECT, related_name="rollouts")
-    group = models.ForeignKey(Group, on_delete=models.PROTECT, null=True, blank=True, related_name="rollouts", help_text="none: every device")
+    group = models.ForeignKey(
+        Group, on_delete=models.PROTECT, null=True, blank=True, related_name="rollouts", help_text="none: every device"
+    )
     state = models.CharField(max_length=16, choices=State.choices, default=State.DRAFT)
-    wait_for_delta_s = models.PositiveIntegerField(default=600, help_text="how long an agent may wait for a delta that is being built")
+    wait_for_delta_s = models.PositiveIntegerField(
+        default=600, help_text="how long an agent may wait for a delta that is being built"
+    )
     forecast = models.JSONField(null=True, help_text="what it was expected to cost when it was started")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -34,8 +38,14 @@ class Rollout(models.Model):
     class Meta:
         ordering = ["-created_at"]
         constraints = [
-            models.CheckConstraint(condition=Q(state="draft") | Q(started_at__isnull=False) | Q(state="aborted"), name="rollout_running_has_start"),
-            models.CheckConstraint(condition=~Q(state__in=["finished", "aborted"]) | Q(closed_at__isnull=False), name="rollout_closed_has_time"),
+            models.CheckConstraint(
+                condition=Q(state="draft") | Q(started_at__isnull=False) | Q(state="aborted"),
+                name="rollout_running_has_start",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state__in=["finished", "aborted"]) | Q(closed_at__isnull=False),
+                name="rollout_closed_has_time",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -64,7 +74,11 @@ class Attempt(models.Model):
     class Meta:
         ordering = ["-opened_at"]
         indexes = [models.Index(fields=["rollout", "state"], name="attempt_by_rollout_state")]
-        constraints = [models.CheckConstraint(condition=Q(state="open") ^ Q(closed_at__isnull=False), name="attempt_closed_has_time")]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state="open") ^ Q(closed_at__isnull=False), name="attempt_closed_has_time"
+            )
+        ]
 
     def __str__(self) -> str:
         return str(self.id)

@@ -1,0 +1,57 @@
+"""Shapes of access on the wire."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from access.models import ApiToken, Scope
+
+
+class ProblemSerializer(serializers.Serializer[Any]):
+    """RFC 9457 problem details."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField(required=False)
+    instance = serializers.CharField()
+    # The name is RFC 9457's business, not ours; DRF's own `errors` of a bound serializer is not used on this one.
+    errors = serializers.ListField(  # type: ignore[assignment]
+        child=serializers.DictField(child=serializers.CharField()), required=False
+    )
+
+
+class WhoamiSerializer(serializers.Serializer[Any]):
+    """Who the request comes from."""
+
+    kind = serializers.CharField()
+    id = serializers.CharField()
+    name = serializers.CharField()
+    scopes = serializers.ListField(child=serializers.CharField())
+
+
+class TokenRequestSerializer(serializers.Serializer[Any]):
+    """A wish for a token."""
+
+    name = serializers.CharField(max_length=100)
+    scopes = serializers.ListField(child=serializers.ChoiceField(choices=Scope.choices), allow_empty=False)
+    expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+
+
+class TokenSerializer(serializers.ModelSerializer[ApiToken]):
+    """A token without its secret."""
+
+    scopes = serializers.ListField(child=serializers.CharField())
+
+    class Meta:
+        model = ApiToken
+        fields = ["id", "name", "scopes", "created_at", "expires_at", "revoked_at", "last_used_at"]
+
+
+class NewTokenSerializer(TokenSerializer):
+    """A token with its secret, this once."""
+
+    token = serializers.CharField(read_only=True)
+
+    class Meta(TokenSerializer.Meta):
+        fields = [*TokenSerializer.Meta.fields, "token"]

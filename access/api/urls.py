@@ -1,0 +1,11 @@
+"""Addresses of access under /api/v1/."""
+
+from django.urls import path
+
+from access.api import views
+
+urlpatterns = [
+    path("whoami", views.WhoamiView.as_view(), name="whoami"),
+    path("tokens", views.TokensView.as_view(), name="tokens"),
+    path("tokens/<uuid:token_id>", views.TokenView.as_view(), name="token"),
+]

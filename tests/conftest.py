@@ -1,0 +1,52 @@
+"""What all tests share: service tests are chosen by variables, and CI allows no skip."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.core.cache import cache
+
+# marker -> the variable that switches its tests on
+SERVICES = {
+    "postgres": "SMALLFLEET_TEST_POSTGRES",
+    "s3": "SMALLFLEET_TEST_S3",
+    "browser": "SMALLFLEET_TEST_BROWSER",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests whose service is not switched on, with the name of the switch."""
+    for item in items:
+        for marker, variable in SERVICES.items():
+            if item.get_closest_marker(marker) and not os.environ.get(variable):
+                item.add_marker(pytest.mark.skip(reason=f"set {variable} to run it (see CONTRIBUTING.md)"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the skipped tests where none may be."""
+    if os.environ.get("SMALLFLEET_TEST_NO_SKIPS") and terminalreporter.stats.get("skipped"):
+        terminalreporter.write_line("SMALLFLEET_TEST_NO_SKIPS is set and tests were skipped: failing", red=True)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Fail a run that skipped tests where none may be."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("SMALLFLEET_TEST_NO_SKIPS") and reporter and reporter.stats.get("skipped") and exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(autouse=True)
+def _clean_cache() -> Iterator[None]:
+    """No test sees what another left in the process's cache."""
+    cache.clear()
+    yield
+    cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def store(settings: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A fresh, empty store of artifacts."""
+    path = tmp_path / "store"
+    settings.SMALLFLEET_STORE = str(path)  # type: ignore[attr-defined]
+    return path

@@ -1,0 +1,13 @@
+"""The project's settings for tests: a development secret, temporary folders, fast password hashing."""
+
+import os
+import tempfile
+
+os.environ.setdefault("SMALLFLEET_DEBUG", "1")
+os.environ.setdefault("SMALLFLEET_HOME", tempfile.mkdtemp(prefix="smallfleet-tests-"))
+
+from fleet.settings import *  # noqa: E402, F403
+
+DEBUG = False
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+SMALLFLEET_POLL_AFTER_S = 60
