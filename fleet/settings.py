@@ -15,6 +15,8 @@ env = environ.FileAwareEnv()
 BASE_DIR = Path(__file__).resolve().parent.parent
 HOME = Path(env.str("SMALLFLEET_HOME", default=str(BASE_DIR / "var" / "server")))
 
+HOME.mkdir(parents=True, exist_ok=True)
+
 DEBUG = env.bool("SMALLFLEET_DEBUG", default=False)
 SECRET_KEY = env.str("SMALLFLEET_SECRET_KEY", default="")
 if not SECRET_KEY:
@@ -118,7 +120,6 @@ USE_TZ = True
 USE_I18N = False
 
 STATIC_URL = "static/"
-STATIC_ROOT = HOME / "static"
 # Straight from the installed packages: nothing to collect before the first start. A proxy or CDN may cache them by their hour.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_MAX_AGE = 3600

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.core.cache import cache
+from pytest_django.fixtures import Settings
 
 # marker -> the variable that switches its tests on
 SERVICES = {
@@ -45,8 +46,8 @@ def _clean_cache() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def store(settings: pytest.FixtureRequest, tmp_path: Path) -> Path:
+def store(settings: Settings, tmp_path: Path) -> Path:
     """A fresh, empty store of artifacts."""
     path = tmp_path / "store"
-    settings.SMALLFLEET_STORE = str(path)  # type: ignore[attr-defined]
+    settings.SMALLFLEET_STORE = str(path)
     return path

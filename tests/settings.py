@@ -6,7 +6,7 @@ import tempfile
 os.environ.setdefault("SMALLFLEET_DEBUG", "1")
 os.environ.setdefault("SMALLFLEET_HOME", tempfile.mkdtemp(prefix="smallfleet-tests-"))
 
-from fleet.settings import *  # noqa: E402, F403
+from fleet.settings import *  # noqa: F403
 
 DEBUG = False
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -1,0 +1,106 @@
+"""API tokens: hashed, scoped, shown once."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from access.actors import SYSTEM
+from access.errors import TokenScopeInvalid
+from access.models import ROLE_SCOPES, ApiToken, AuditRecord, Role, Scope
+from access.services import create_token
+from tests.factories.people import api_as, make_person, token_of
+
+pytestmark = pytest.mark.django_db
+
+
+def client_with(secret: str) -> APIClient:
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {secret}")
+    return client
+
+
+def test_token_is_shown_once_and_works() -> None:
+    admin = api_as("admin")
+    made = admin.post("/api/v1/tokens", {"name": "ci", "scopes": ["read", "publish"]}, format="json").json()
+    assert made["token"].startswith("sft_")
+    listed = admin.get("/api/v1/tokens").json()["results"]
+    assert made["id"] in {row["id"] for row in listed}
+    assert all("token" not in row for row in listed)
+    assert client_with(made["token"]).get("/api/v1/whoami").json()["scopes"] == ["publish", "read"]
+
+
+def test_secret_is_not_in_the_database() -> None:
+    secret = token_of(make_person())
+    row = ApiToken.objects.values().get()
+    assert secret not in repr(row)
+    assert secret.removeprefix("sft_") not in repr(row)
+
+
+@pytest.mark.parametrize("role", Role.values)
+def test_token_cannot_exceed_its_owners_role(role: str) -> None:
+    person = make_person(role)
+    for scope in set(Scope.values) - ROLE_SCOPES[role]:
+        with pytest.raises(TokenScopeInvalid, match=scope):
+            create_token(actor=SYSTEM, user=person, name="x", scopes=[scope])
+
+
+def test_demoted_owner_takes_the_scope_from_the_token() -> None:
+    person = make_person("publisher")
+    client = client_with(token_of(person))
+    person.membership.role = "viewer"
+    person.membership.save(update_fields=["role"])
+    assert client.get("/api/v1/whoami").json()["scopes"] == ["read"]
+
+
+def test_revoked_token_ends_at_once_and_twice_is_harmless() -> None:
+    person = make_person()
+    secret = token_of(person)
+    token = ApiToken.objects.get()
+    other = client_with(token_of(person))
+    assert other.delete(f"/api/v1/tokens/{token.id}").status_code == 204
+    assert other.delete(f"/api/v1/tokens/{token.id}").status_code == 204
+    assert client_with(secret).get("/api/v1/whoami").status_code == 401
+    assert AuditRecord.objects.filter(action="revoke_token").count() == 1
+
+
+def test_token_of_somebody_else_is_not_found() -> None:
+    token_of(make_person("publisher"))
+    token = ApiToken.objects.get()
+    assert api_as("admin").delete(f"/api/v1/tokens/{token.id}").status_code == 404
+
+
+def test_expired_token_is_refused() -> None:
+    _, secret = create_token(
+        actor=SYSTEM, user=make_person(), name="x", scopes=["read"], expires_at=timezone.now() - timedelta(seconds=1)
+    )
+    assert client_with(secret).get("/api/v1/whoami").status_code == 401
+
+
+def test_disabled_person_is_refused() -> None:
+    person = make_person()
+    secret = token_of(person)
+    person.is_active = False
+    person.save(update_fields=["is_active"])
+    assert client_with(secret).get("/api/v1/whoami").status_code == 401
+
+
+def test_last_use_is_written_once_an_hour_only() -> None:
+    client = client_with(token_of(make_person()))
+    client.get("/api/v1/whoami")
+    first = ApiToken.objects.get().last_used_at
+    client.get("/api/v1/whoami")
+    assert ApiToken.objects.get().last_used_at == first is not None
+
+
+def test_every_change_is_recorded() -> None:
+    admin = api_as("admin")
+    admin.post("/api/v1/tokens", {"name": "ci", "scopes": ["read"]}, format="json")
+    actions = list(AuditRecord.objects.order_by("id").values_list("action", flat=True))
+    assert actions == ["create_person", "create_token", "create_token"]
+
+
+def test_no_migration_is_missing() -> None:
+    call_command("makemigrations", "--check", "--dry-run", verbosity=0)
