@@ -1,25 +1,25 @@
-"""Logs are events: a constant name and fields, one JSON object a line."""
+"""Log lines as JSON: one object a line, a constant event name, and the fields given in `extra`."""
 
 import json
 import logging
 from datetime import UTC, datetime
+from typing import Any
 
-# What every LogRecord has of itself; the rest came in by `extra=` and is the event's fields.
-_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "request"}
+# What every record carries besides the fields of the call; taken from a record, so that a new Python adds none to the output.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: `at`, `level`, `logger`, `event`, and the fields given as `extra`."""
+    """Writes `{"at", "level", "logger", "event", …fields}`; an exception becomes the field `exception`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one line of JSON; what JSON cannot hold stands as its `str`."""
-        line: dict[str, object] = {
-            "at": datetime.fromtimestamp(record.created, tz=UTC).isoformat(timespec="milliseconds"),
+        line: dict[str, Any] = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage(),
         }
-        line |= {key: value for key, value in vars(record).items() if key not in _OWN}
+        line |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str, ensure_ascii=False)

@@ -1,1 +1,1 @@
-"""The wire of this app."""
+"""The wire of measurements."""

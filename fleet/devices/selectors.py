@@ -1,0 +1,122 @@
+"""Queries of groups: text → terms → a condition on devices.
+
+`site=berlin`, `board!=pi4`, `camera` (has it), `!camera` (has not), joined by commas, all of which must hold. As in Kubernetes' label selectors,
+`board!=pi4` also holds for a device without a `board`. `device_class` and `link_class` may be used like attributes.
+"""
+
+import enum
+import re
+from dataclasses import dataclass
+
+from django.db.models import F, Q
+from django.db.models.expressions import Combinable
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.lookups import Exact, IsNull
+
+from fleet.devices.models import ATTRIBUTE_KEY_PATTERN, MAX_ATTRIBUTE_LENGTH
+from fleet.errors import QueryInvalid
+
+MAX_TERMS = 20
+PSEUDO_ATTRIBUTES = {"device_class": "device_class", "link_class": "link_class__name"}
+
+
+class Test(enum.Enum):
+    """What a term asks of its key."""
+
+    EQUALS = "="
+    DIFFERS = "!="
+    HAS = ""
+    LACKS = "!"
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One condition of a query."""
+
+    key: str
+    test: Test
+    value: str = ""
+
+    def __str__(self) -> str:
+        if self.test in {Test.EQUALS, Test.DIFFERS}:
+            return f"{self.key}{self.test.value}{self.value}"
+        return f"{self.test.value}{self.key}"
+
+
+def parse_query(text: str) -> tuple[Term, ...]:
+    """The terms of a query; none of an empty one, which holds for every device.
+
+    Raises:
+        QueryInvalid: names the term that cannot be read.
+    """
+    if not text.strip():
+        return ()
+    parts = text.split(",")
+    if len(parts) > MAX_TERMS:
+        raise QueryInvalid(f"a query has at most {MAX_TERMS} terms, this one has {len(parts)}")
+    return tuple(_parse_term(part.strip()) for part in parts)
+
+
+def _parse_term(text: str) -> Term:
+    if "!=" in text:
+        key, _, value = text.partition("!=")
+        term = Term(key.strip(), Test.DIFFERS, value.strip())
+    elif "=" in text:
+        key, _, value = text.partition("=")
+        term = Term(key.strip(), Test.EQUALS, value.strip())
+    elif text.startswith("!"):
+        term = Term(text[1:].strip(), Test.LACKS)
+    else:
+        term = Term(text, Test.HAS)
+    _check_term(term, text)
+    return term
+
+
+def _check_term(term: Term, text: str) -> None:
+    if not re.fullmatch(ATTRIBUTE_KEY_PATTERN, term.key):
+        raise QueryInvalid(
+            f"the term {text!r} has no valid key; write key=value, key!=value, key or !key, where a key begins with a"
+            " letter and has letters, digits, '.', '_' and '-'"
+        )
+    if term.test in {Test.EQUALS, Test.DIFFERS} and not 0 < len(term.value) <= MAX_ATTRIBUTE_LENGTH:
+        raise QueryInvalid(f"the term {text!r} needs a value of 1 to {MAX_ATTRIBUTE_LENGTH} characters after the sign")
+    if "=" in term.value or "\0" in term.value:
+        raise QueryInvalid(f"the term {text!r} has a value with a character that values cannot have")
+
+
+def normalised(text: str) -> str:
+    """The query as it is stored: the same terms, without superfluous blanks."""
+    return ",".join(str(term) for term in parse_query(text))
+
+
+def condition(terms: tuple[Term, ...], *, device: str = "") -> Q:
+    """The condition that all terms hold.
+
+    Args:
+        terms: from `parse_query`.
+        device: how the filtered model reaches the device: empty for devices, `device` for installations.
+    """
+    prefix = f"{device}__" if device else ""
+    holds = Q()
+    for term in terms:
+        holds &= _condition(term, prefix)
+    return holds
+
+
+def _condition(term: Term, prefix: str) -> Q:
+    # Expressions in place of `attributes__<key>` lookups, which would read a key such as `in` or `a__b` as a lookup of Django's.
+    field: Combinable
+    if term.key in PSEUDO_ATTRIBUTES:
+        field = F(prefix + PSEUDO_ATTRIBUTES[term.key])
+    else:
+        field = KeyTextTransform(term.key, prefix + "attributes")
+    absent = Q(IsNull(field, True)) | Q(Exact(field, ""))  # noqa: FBT003 - the lookup's right-hand side
+    match term.test:
+        case Test.EQUALS:
+            return Q(Exact(field, term.value))
+        case Test.DIFFERS:
+            return absent | ~Q(Exact(field, term.value))
+        case Test.HAS:
+            return ~absent
+        case Test.LACKS:
+            return absent
