@@ -93,6 +93,22 @@ class StoreFull(ProblemError):
     status = 507
 
 
+class StoreUnavailable(ProblemError):
+    """The artifact store cannot be reached, or refuses this server."""
+
+    slug = "store-unavailable"
+    title = "The artifact store is not available"
+    status = 503
+
+
+class RangeNotSatisfiable(ProblemError):
+    """The range begins behind the end of the artifact."""
+
+    slug = "range-not-satisfiable"
+    title = "The range is outside of the artifact"
+    status = 416
+
+
 class InspectionFailed(ProblemError):
     """The limited child that checks files could not do its work: memory, time or a crash."""
 
@@ -131,6 +147,13 @@ class StateConflict(ProblemError):
     slug = "state-conflict"
     title = "This contradicts what is there"
     status = 409
+
+
+class KindDiffers(StateConflict):
+    """The same bytes were uploaded as another kind of artifact."""
+
+    slug = "kind-differs"
+    title = "The artifact exists as another kind"
 
 
 class NameTaken(StateConflict):

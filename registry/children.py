@@ -1,0 +1,128 @@
+"""Children that look at bytes from outside: limited, without the server's secrets, and gone when the answer is there.
+
+A child is `python -m <module> <arguments>`. It is told its limits in an argument and sets them itself, before it imports
+anything heavy (`registry.confine`): nothing runs between fork and exec, which would be unsafe in a threaded server. What
+it says is read up to a cap. This module knows no Django, because children import the package it is in.
+"""
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import IO
+
+ANSWER_CAP_BYTES = 4 * 1024**2
+_STDERR_CAP_BYTES = 64 * 1024
+_READ_BYTES = 64 * 1024
+_OUT_OF_MEMORY_WORDS = ("bad_alloc", "MemoryError", "out of memory", "Cannot allocate memory")
+_KEPT_VARIABLES = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TZ")
+
+
+class Reason(Enum):
+    """Why a child gave no answer."""
+
+    MEMORY = "memory"
+    TIME = "time"
+    CRASH = "crash"
+
+
+class ChildFailed(Exception):  # noqa: N818 - the name says what happened
+    """The child ended without an answer."""
+
+    def __init__(self, reason: Reason, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one child may use.
+
+    Attributes:
+        memory_bytes: private writable memory (RLIMIT_DATA); mapped files and libraries do not count.
+        timeout_s: elapsed time; also the backstop in CPU seconds.
+        file_bytes: the largest file it may write.
+        nice: added to its niceness.
+    """
+
+    memory_bytes: int
+    timeout_s: int
+    file_bytes: int = 0
+    nice: int = 10
+
+
+def run_child(module: str, arguments: Sequence[str], *, limits: Limits) -> bytes:
+    """Run a child to its end and return what it wrote to its standard output.
+
+    Raises:
+        ChildFailed: it was killed, ran out of its limits, or ended with another code than 0.
+    """
+    told = json.dumps({**asdict(limits), "parent_pid": os.getpid()})
+    # -P: the working directory is not searched for modules.
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", module, told, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=_environment(),
+        cwd="/",
+        start_new_session=True,
+    ) as child:
+        try:
+            said, complaint = _listen(child, time.monotonic() + limits.timeout_s)
+            code = child.wait()
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # also after a normal end: its own children must not outlive it
+                os.killpg(child.pid, signal.SIGKILL)
+    if code:
+        raise _failure(code, complaint.decode(errors="replace"), limits)
+    return said
+
+
+def _environment() -> dict[str, str]:
+    """Without the server's secrets, and without thread pools that only cost memory."""
+    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    return {**kept, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+def _listen(child: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bytes]:
+    """Read both of its outputs until it closes them."""
+    assert child.stdout is not None  # noqa: S101 - tells the type checker what PIPE means
+    assert child.stderr is not None  # noqa: S101
+    heard: dict[int, bytearray] = {child.stdout.fileno(): bytearray(), child.stderr.fileno(): bytearray()}
+    caps = {child.stdout.fileno(): ANSWER_CAP_BYTES, child.stderr.fileno(): _STDERR_CAP_BYTES}
+    with selectors.DefaultSelector() as selector:
+        for stream in (child.stdout, child.stderr):
+            selector.register(stream, selectors.EVENT_READ)
+        while selector.get_map():
+            ready = selector.select(max(0.0, deadline - time.monotonic()))
+            if not ready and time.monotonic() >= deadline:
+                raise ChildFailed(Reason.TIME, "it took longer than it may")
+            for key, _ in ready:
+                chunk = os.read(key.fd, _READ_BYTES)
+                if not chunk:
+                    selector.unregister(key.fileobj)
+                heard[key.fd] += chunk[: caps[key.fd] - len(heard[key.fd])]
+    return bytes(heard[_fd(child.stdout)]), bytes(heard[_fd(child.stderr)])
+
+
+def _fd(stream: IO[bytes]) -> int:
+    return stream.fileno()
+
+
+def _failure(code: int, complaint: str, limits: Limits) -> ChildFailed:
+    """The error for a child that ended with `code` (negative: the signal)."""
+    if any(word in complaint for word in _OUT_OF_MEMORY_WORDS):
+        return ChildFailed(Reason.MEMORY, f"it needs more memory than {limits.memory_bytes // 2**20} MiB")
+    if code in {-signal.SIGXCPU, -signal.SIGKILL}:
+        return ChildFailed(Reason.TIME, "it was killed, over its time or because the machine has no memory left")
+    ending = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+    last_line = complaint.strip().rpartition("\n")[2][:300]
+    return ChildFailed(Reason.CRASH, f"it ended {ending}{': ' if last_line else ''}{last_line}")
