@@ -1,0 +1,264 @@
+"""Restoring a file from a patch: what runs on a device, in a child with no rights but to write its output.
+
+The patch is not trusted. Its sizes are compared with `Limits` before memory is taken, every offset is checked where it
+is used, and the output counts only when it has the digest in the header, which the caller compares with a signed one.
+Memory is bounded by the limits and does not grow with the files: the base is read by `pread`, the output written as it
+comes.
+
+If power fails at any moment, `out` is what it was before or complete. A `.<name>.<random>.partial` beside it may be
+left, of no use.
+"""
+
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from delta import format as container_format
+from delta.arrays import Items, Octets
+from delta.errors import LimitExceeded, OutputMismatch, OutputUnwritable, PatchMalformed, WrongBase
+from delta.format import READABLE_VERSIONS, Container, Header, Identity
+from delta.limits import MIB, Deadline, Limits
+from delta.predictors import PREDICTORS, Piece, Span
+from delta.streams import Stream, open_streams
+
+__all__ = ["READABLE_VERSIONS", "Identity", "Limits", "PatchInfo", "apply", "read_info", "verify"]
+
+_PIECE_ALIGNMENT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class PatchInfo:
+    """What a patch says about itself. `base` is `None` for a packed one; bytes by predictor are bytes of the output."""
+
+    format_version: int
+    base: Identity | None
+    target: Identity
+    patch_bytes: int
+    window_bytes: int
+    spans: dict[str, int]
+    bytes_by_predictor: dict[str, int]
+
+
+def read_info(patch: Path, *, limits: Limits = Limits()) -> PatchInfo:  # noqa: B008 - frozen
+    """Describe a patch without applying it.
+
+    Raises:
+        DeltaError: it is none, or exceeds `limits`.
+    """
+    with _opened(patch) as fd:
+        container = container_format.parse(fd, limits)
+        patch_bytes = os.fstat(fd).st_size
+    index = container.index
+    names = [PREDICTORS[number].name for number in sorted(PREDICTORS)]
+    masks = {name: index.predictors == number for number, name in zip(sorted(PREDICTORS), names, strict=True)}
+    return PatchInfo(
+        format_version=container_format.FORMAT_VERSION,
+        base=container.header.base,
+        target=container.header.target,
+        patch_bytes=patch_bytes,
+        window_bytes=container.header.window_bytes,
+        spans={name: int(mask.sum()) for name, mask in masks.items() if mask.any()},
+        bytes_by_predictor={name: int(index.lengths[mask].sum()) for name, mask in masks.items() if mask.any()},
+    )
+
+
+def apply(base: Path | None, patch: Path, out: Path, *, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
+    """Restore the patch's target at `out`, replacing what is there in one rename. `base` is not read by a packed patch.
+
+    Raises:
+        DeltaError: the patch, the base or the output is wrong; `out` is as it was and nothing else is left.
+        OSError: `base` or `patch` cannot be read; likewise.
+    """
+    deadline = Deadline(limits.wall_s)
+    try:
+        with _opened(patch) as patch_fd:
+            container = container_format.parse(patch_fd, limits)
+            with _verified_base(base, container.header, deadline) as base_fd, _Output(out) as output:
+                _restore(container, patch_fd, base_fd, output.write, deadline)
+                output.finish(container.header.target)
+    except MemoryError as error:
+        raise LimitExceeded("memory", allowed=limits.buffer_bytes, asked=limits.buffer_bytes + 1) from error
+
+
+def verify(base: Path | None, patch: Path, *, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
+    """Do all that `apply` does but write the output.
+
+    Raises:
+        DeltaError: the patch or the base is wrong.
+        OSError: `base` or `patch` cannot be read.
+    """
+    deadline = Deadline(limits.wall_s)
+    digest = hashlib.sha256()
+    with _opened(patch) as patch_fd:
+        container = container_format.parse(patch_fd, limits)
+        with _verified_base(base, container.header, deadline) as base_fd:
+            _restore(container, patch_fd, base_fd, lambda piece: digest.update(piece.data), deadline)
+    _check_digest(container.header.target, digest.hexdigest())
+
+
+def _check_digest(target: Identity, actual: str) -> None:
+    if actual != target.sha256:
+        raise OutputMismatch(target.sha256, actual)
+
+
+class _Sources:
+    """What predictors read, each read checked; see `predictors.base.Sources`."""
+
+    def __init__(self, base_fd: int | None, base_bytes: int, streams: list[Stream]) -> None:
+        self._base_fd = base_fd
+        self._base_bytes = base_bytes
+        self._streams = streams
+        self._table: Octets = np.empty(0, np.uint8)
+
+    def base(self, offset: int, length: int) -> Octets:
+        if self._base_fd is None or offset < 0 or offset + length > self._base_bytes:
+            raise PatchMalformed(f"a span reads {length} bytes at {offset}, outside the base")
+        chunk = os.pread(self._base_fd, length, offset)
+        if len(chunk) != length:
+            raise WrongBase(f"of {self._base_bytes} bytes", "one that shrank while it was read")
+        return np.frombuffer(chunk, np.uint8)
+
+    def table(self, offset: int, length: int) -> Octets:
+        if offset + length > self._table.size:
+            raise PatchMalformed(f"a span reads {length} bytes at {offset}, outside the table")
+        return self._table[offset : offset + length]
+
+    def draw(self, stream: int, count: int) -> Items:
+        return self._stream(stream).draw(count)
+
+    def item_type(self, stream: int) -> np.dtype[np.generic]:
+        return self._stream(stream).item_type
+
+    def load_table(self, size: int) -> None:
+        """Take the shared table from the first stream, before any span draws from it."""
+        width = self.item_type(0).itemsize
+        if size % width:
+            raise PatchMalformed("the table is no whole number of its stream's items")
+        self._table = self.draw(0, size // width).view(np.uint8)
+
+    def check_exhausted(self) -> None:
+        """Raise `PatchMalformed` where a stream holds more than was drawn."""
+        if not all(stream.exhausted for stream in self._streams):
+            raise PatchMalformed("a stream holds more than the spans use")
+
+    def _stream(self, number: int) -> Stream:
+        if number >= len(self._streams):
+            raise PatchMalformed(f"unknown stream {number}")
+        return self._streams[number]
+
+
+def _restore(
+    container: Container, patch_fd: int, base_fd: int | None, write: Callable[[Octets], None], deadline: Deadline
+) -> None:
+    header, index = container.header, container.index
+    base_bytes = header.base.size_bytes if header.base else 0
+    sources = _Sources(base_fd, base_bytes, open_streams(patch_fd, container.streams_offset, index.streams))
+    if header.table_bytes:
+        sources.load_table(header.table_bytes)
+    for span in index.spans():
+        predictor = PREDICTORS[span.predictor]
+        for piece in _pieces(span, header.window_bytes // predictor.expansion):
+            deadline.check()
+            write(predictor.restore(piece, sources))
+    sources.check_exhausted()
+
+
+def _pieces(span: Span, window_bytes: int) -> Iterator[Piece]:
+    step = max(window_bytes - window_bytes % _PIECE_ALIGNMENT, _PIECE_ALIGNMENT)
+    for start in range(0, span.length, step):
+        yield Piece(span, start, min(step, span.length - start))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def _verified_base(base: Path | None, header: Header, deadline: Deadline) -> Iterator[int | None]:
+    if header.base is None:
+        yield None
+        return
+    if base is None:
+        raise WrongBase(str(header.base), "none")
+    with _opened(base) as fd:
+        size_bytes = os.fstat(fd).st_size
+        if size_bytes != header.base.size_bytes:
+            raise WrongBase(str(header.base), f"one of {size_bytes} bytes")
+        actual = Identity(_sha256(fd, deadline), size_bytes)
+        if actual != header.base:
+            raise WrongBase(str(header.base), str(actual))
+        yield fd
+
+
+def _sha256(fd: int, deadline: Deadline) -> str:
+    digest = hashlib.sha256()
+    offset = 0
+    while chunk := os.pread(fd, MIB, offset):
+        deadline.check()
+        digest.update(chunk)
+        offset += len(chunk)
+    return digest.hexdigest()
+
+
+class _Output:
+    """The file being restored: written beside its place, hashed on the way, put there only when it is right."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._partial = out.parent / f".{out.name}.{secrets.token_hex(8)}.partial"
+        self._digest = hashlib.sha256()
+        self._pending = bytearray()
+        self._fd = -1
+
+    def __enter__(self) -> Self:
+        with self._typed():
+            self._fd = os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._partial.unlink(missing_ok=True)
+
+    def write(self, piece: Octets) -> None:
+        """Append; small pieces are gathered."""
+        self._pending += piece.data
+        if len(self._pending) >= MIB:
+            self._flush()
+
+    def finish(self, target: Identity) -> None:
+        """Compare the digest, make the file durable, rename it to its place."""
+        self._flush()
+        _check_digest(target, self._digest.hexdigest())
+        with self._typed():
+            os.fsync(self._fd)
+            self._partial.replace(self._out)
+            with _opened(self._out.parent) as directory:
+                os.fsync(directory)
+
+    def _flush(self) -> None:
+        self._digest.update(self._pending)
+        with self._typed():
+            view = memoryview(self._pending)
+            while view:
+                view = view[os.write(self._fd, view) :]
+        self._pending = bytearray()
+
+    @contextmanager
+    def _typed(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputUnwritable(f"{self._out} could not be written: {error.strerror or error}") from error

@@ -1,0 +1,120 @@
+"""Making a patch: reads both files, understands ONNX, tries, measures, and proves the result by decoding it.
+
+Same files and effort, same patch bytes. Memory is linear in the files (they are mapped, and the coded streams kept), so
+it runs on a server or in CI, never on a device.
+"""
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from delta import decoder
+from delta.arrays import Octets
+from delta.encoder.effort import SETTINGS, Effort
+from delta.encoder.plan import draft_plain, draft_structured
+from delta.errors import DeltaError, EncodingFailed
+from delta.format import Identity
+from delta.limits import Limits
+
+__all__ = ["Effort", "EncodeReport", "encode"]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeReport:
+    """What was made: sizes in bytes, and how many bytes of the output each predictor restores."""
+
+    effort: Effort
+    base: Identity | None
+    target: Identity
+    patch_bytes: int
+    patch_sha256: str
+    spans: dict[str, int]
+    bytes_by_predictor: dict[str, int]
+
+    @property
+    def ratio(self) -> float:
+        """Patch bytes by target bytes."""
+        return self.patch_bytes / max(self.target.size_bytes, 1)
+
+
+def encode(base: Path | None, new: Path, patch: Path, *, effort: Effort | None = None) -> EncodeReport:
+    """Write at `patch` the bytes that restore `new` from `base`, or from nothing (packed), and prove it by decoding.
+
+    `effort` is `max` for up to 16 MB of new file and `fast` above where none is given. `patch` is replaced in one
+    rename.
+
+    Raises:
+        EncodingFailed: the patch would not restore `new`; none is written.
+        OSError: a file cannot be read or written; likewise.
+    """
+    new_octets = _mapped(new)
+    base_octets = None if base is None else _mapped(base)
+    effort = effort or Effort.for_size(new_octets.size)
+    pieces = _smallest(base_octets, new_octets, effort)
+    partial = patch.parent / f".{patch.name}.{secrets.token_hex(8)}.partial"
+    try:
+        patch_sha256 = _write(partial, pieces)
+        _prove(base, partial, _identity(new_octets))
+        info = decoder.read_info(partial, limits=_ENCODER_LIMITS)
+        partial.replace(patch)
+    finally:
+        partial.unlink(missing_ok=True)
+    return EncodeReport(
+        effort=effort,
+        base=info.base,
+        target=info.target,
+        patch_bytes=info.patch_bytes,
+        patch_sha256=patch_sha256,
+        spans=info.spans,
+        bytes_by_predictor=info.bytes_by_predictor,
+    )
+
+
+_ENCODER_LIMITS = Limits(output_bytes=1 << 62, wall_s=24 * 3600.0)
+"""The encoder made these bytes itself: all limits but size and time are those that every device has."""
+
+
+def _smallest(base: Octets | None, new: Octets, effort: Effort) -> list[bytes]:
+    """The patch by structure, or by a general compressor alone where that is smaller or the spans are too many."""
+    settings = SETTINGS[effort]
+    base_identity = None if base is None else _identity(base)
+    target = _identity(new)
+    structured = draft_structured(base, new, settings)
+    plain = list(draft_plain(new, settings).serialise(None, target))
+    if structured.span_count > Limits().spans:
+        return plain
+    pieces = list(structured.serialise(base_identity, target))
+    return min(pieces, plain, key=lambda candidate: sum(map(len, candidate)))
+
+
+def _prove(base: Path | None, partial: Path, target: Identity) -> None:
+    try:
+        decoder.verify(base, partial, limits=_ENCODER_LIMITS)
+    except DeltaError as error:
+        raise EncodingFailed(f"the patch for {target} does not restore it: {error}") from error
+
+
+def _mapped(path: Path) -> Octets:
+    if path.stat().st_size == 0:
+        return np.empty(0, np.uint8)
+    return np.memmap(path, np.uint8, "r").view(np.ndarray)
+
+
+def _identity(plain: Octets) -> Identity:
+    return Identity(hashlib.sha256(plain.data).hexdigest(), plain.size)
+
+
+def _write(path: Path, pieces: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    with path.open("xb") as file:
+        for piece in pieces:
+            digest.update(piece)
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())
+    return digest.hexdigest()

@@ -1,0 +1,108 @@
+"""Writing streams: items in, the smallest coding of each block out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from delta.arrays import ITEM_TYPES, Items, Octets
+from delta.coders import CODERS, pco, stored, zstd
+from delta.encoder.effort import Settings
+from delta.streams import BLOCK_HEADER, BLOCKS, FRAME, STORED, StreamEntry
+
+BLOCK_ITEMS = pco.MAX_ITEMS
+WINDOW_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One coded block."""
+
+    coder: int
+    items: int
+    coded: bytes
+
+    @property
+    def size(self) -> int:
+        return BLOCK_HEADER.size + len(self.coded)
+
+
+def code_block(items: Items, settings: Settings) -> Block:
+    """The smallest coding of `items`; the lower coder number where two are equal."""
+    best = Block(stored.NUMBER, items.size, items.tobytes())
+    for coder in CODERS.values():
+        if coder.NAME not in settings.levels:
+            continue
+        coded = coder.encode(items, level=settings.levels[coder.NAME])
+        if coded is not None and len(coded) < len(best.coded):
+            best = Block(coder.NUMBER, items.size, coded)
+    return best
+
+
+def code_blocks(items: Items, settings: Settings) -> list[Block]:
+    """`items` in blocks that the decoder's window holds."""
+    step = min(BLOCK_ITEMS, WINDOW_BYTES // items.dtype.itemsize)
+    return [code_block(items[start : start + step], settings) for start in range(0, items.size, step)]
+
+
+class BlockWriter:
+    """A stream of blocks. Tensors of some size have blocks of their own, small ones share theirs."""
+
+    def __init__(self, item: int, settings: Settings) -> None:
+        self._item = item
+        self._settings = settings
+        self._blocks: list[Block] = []
+        self._shared: list[Items] = []
+
+    def add_blocks(self, blocks: list[Block]) -> None:
+        """Append items that are coded already."""
+        self._flush()
+        self._blocks += blocks
+
+    def add_shared(self, items: Items) -> None:
+        """Append items that share a block with their neighbours in the stream."""
+        self._shared.append(items)
+
+    def finish(self) -> tuple[StreamEntry, Iterator[bytes]]:
+        """The stream's entry for the index, and its bytes."""
+        self._flush()
+        entry = StreamEntry(
+            kind=BLOCKS,
+            item=self._item,
+            items=sum(block.items for block in self._blocks),
+            coded_bytes=sum(block.size for block in self._blocks),
+            block_items=max(block.items for block in self._blocks),
+        )
+        return entry, self._coded()
+
+    def _coded(self) -> Iterator[bytes]:
+        for block in self._blocks:
+            yield BLOCK_HEADER.pack(block.coder, block.items, len(block.coded))
+            yield block.coded
+
+    def _flush(self) -> None:
+        if self._shared:
+            self._blocks += code_blocks(np.concatenate(self._shared), self._settings)
+            self._shared = []
+
+
+class TextWriter:
+    """A stream of plain bytes with one history: graph, names, and whatever nothing predicts."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._chunks: list[Octets] = []
+
+    def add(self, chunk: Octets) -> None:
+        """Append bytes."""
+        self._chunks.append(chunk)
+
+    def finish(self) -> tuple[StreamEntry, Iterator[bytes]]:
+        """The stream's entry for the index, and its bytes: one zstd frame, or as they are where that is smaller."""
+        plain = np.concatenate(self._chunks)
+        coded = zstd.compress(plain.data, level=self._settings.zstd_level)
+        kind, body = (FRAME, coded) if len(coded) < plain.size else (STORED, plain.tobytes())
+        return StreamEntry(kind, _BYTE, plain.size, len(body), 0), iter((body,))
+
+
+_BYTE = next(number for number, item in enumerate(ITEM_TYPES) if item == np.uint8)

@@ -1,0 +1,192 @@
+"""The streams of a patch: what the spans draw from, in order, a window at a time.
+
+A stream holds items of one type and is one of three kinds: stored as it is, one zstd frame with its history running
+through all of it, or blocks that each have their own coder. Nothing here trusts the patch: every count is compared with
+what the index declared before an array is made.
+"""
+
+import os
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import zstandard
+
+from delta import coders
+from delta.arrays import ITEM_TYPES, Items
+from delta.coders.zstd import MAX_WINDOW_BYTES
+from delta.errors import PatchMalformed
+
+STORED, FRAME, BLOCKS = 0, 1, 2
+BLOCK_HEADER = struct.Struct("<BII")
+"""Coder, items, coded bytes."""
+MAX_CODER_OVERHEAD_BYTES = 1024
+"""A block that takes more than its items and this is refused before it is read; the encoder stores such blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEntry:
+    """One stream as the index declares it; `block_items` is the most that one block holds (blocks only, else 0)."""
+
+    kind: int
+    item: int
+    items: int
+    coded_bytes: int
+    block_items: int
+
+    @property
+    def item_type(self) -> np.dtype[np.generic]:
+        return ITEM_TYPES[self.item]
+
+    @property
+    def buffer_bytes(self) -> int:
+        """What reading it keeps in memory besides what is drawn."""
+        if self.kind == FRAME:
+            return MAX_WINDOW_BYTES
+        return self.block_items * self.item_type.itemsize
+
+    def check(self) -> None:
+        """Raise `PatchMalformed` where the entry makes no sense by itself."""
+        if self.kind not in (STORED, FRAME, BLOCKS):
+            raise PatchMalformed(f"unknown kind of stream {self.kind}")
+        if self.item >= len(ITEM_TYPES):
+            raise PatchMalformed(f"unknown item type {self.item}")
+        if self.kind == STORED and self.coded_bytes != self.items * self.item_type.itemsize:
+            raise PatchMalformed("a stored stream has another size than its items")
+
+
+class Section:
+    """A byte range of an open file, read from its beginning to its end. Never reads outside."""
+
+    def __init__(self, fd: int, offset: int, size: int) -> None:
+        self._fd = fd
+        self._offset = offset
+        self.left = size
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes, none at the end."""
+        wanted = min(size, self.left)
+        chunk = os.pread(self._fd, wanted, self._offset)
+        if wanted and not chunk:
+            raise PatchMalformed("the patch is cut short")
+        self._offset += len(chunk)
+        self.left -= len(chunk)
+        return chunk
+
+    def read_exactly(self, size: int) -> bytes:
+        """`size` bytes.
+
+        Raises:
+            PatchMalformed: the section has fewer left.
+        """
+        if size > self.left:
+            raise PatchMalformed("a stream of the patch is cut short")
+        chunks = []
+        while size:
+            chunks.append(self.read(size))
+            size -= len(chunks[-1])
+        return b"".join(chunks)
+
+
+class _Source(Protocol):
+    """Where a stream's items come from; `more` gives at least one item and at most `wanted`, or none at the end."""
+
+    def more(self, wanted: int) -> Items: ...
+
+
+class _Stored:
+    def __init__(self, section: Section, item: np.dtype[np.generic]) -> None:
+        self._section = section
+        self._item = item
+
+    def more(self, wanted: int) -> Items:
+        size = min(wanted * self._item.itemsize, self._section.left)
+        return np.frombuffer(self._section.read_exactly(size), self._item)
+
+
+class _Frame:
+    def __init__(self, section: Section, item: np.dtype[np.generic]) -> None:
+        self._item = item
+        decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
+        self._reader = decompressor.stream_reader(section, read_size=1 << 16)  # type: ignore[arg-type]
+
+    def more(self, wanted: int) -> Items:
+        size = wanted * self._item.itemsize
+        try:
+            plain = self._reader.read(size)
+        except zstandard.ZstdError as error:
+            raise PatchMalformed(f"a zstd frame is damaged: {error}") from error
+        if len(plain) != size:
+            raise PatchMalformed("a zstd frame is cut short")
+        return np.frombuffer(plain, self._item)
+
+
+class _Blocks:
+    def __init__(self, section: Section, entry: StreamEntry) -> None:
+        self._section = section
+        self._entry = entry
+        self._items: Items = np.empty(0, entry.item_type)
+
+    def more(self, wanted: int) -> Items:
+        if self._items.size == 0:
+            self._items = self._next_block()
+        taken, self._items = self._items[:wanted], self._items[wanted:]
+        return taken
+
+    def _next_block(self) -> Items:
+        number, count, coded_bytes = BLOCK_HEADER.unpack(self._section.read_exactly(BLOCK_HEADER.size))
+        if not 0 < count <= self._entry.block_items:
+            raise PatchMalformed(f"a block has {count} items, its stream allows 1 to {self._entry.block_items}")
+        if coded_bytes > count * self._entry.item_type.itemsize + MAX_CODER_OVERHEAD_BYTES:
+            raise PatchMalformed(f"a block of {count} items takes {coded_bytes} bytes, more than stored")
+        return coders.decode(number, self._section.read_exactly(coded_bytes), self._entry.item_type, count)
+
+
+class Stream:
+    """One stream being read. `draw` is the only way forward."""
+
+    def __init__(self, entry: StreamEntry, section: Section) -> None:
+        self.item_type = entry.item_type
+        self._left = entry.items
+        self._source = _open(entry, section)
+
+    def draw(self, count: int) -> Items:
+        """The next `count` items. The caller bounds `count` by its window.
+
+        Raises:
+            PatchMalformed: fewer are left, or their bytes are damaged.
+        """
+        if count > self._left:
+            raise PatchMalformed(f"a stream has {self._left} items left, {count} are asked for")
+        self._left -= count
+        parts = []
+        while count:
+            parts.append(self._source.more(count))
+            if parts[-1].size == 0:
+                raise PatchMalformed("a stream of the patch is cut short")
+            count -= parts[-1].size
+        return parts[0] if len(parts) == 1 else np.concatenate(parts or [np.empty(0, self.item_type)])
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether everything that was declared has been drawn."""
+        return self._left == 0
+
+
+def _open(entry: StreamEntry, section: Section) -> _Source:
+    if entry.kind == STORED:
+        return _Stored(section, entry.item_type)
+    if entry.kind == FRAME:
+        return _Frame(section, entry.item_type)
+    return _Blocks(section, entry)
+
+
+def open_streams(fd: int, offset: int, entries: Sequence[StreamEntry]) -> list[Stream]:
+    """All streams; they follow one another in the file from `offset` on."""
+    streams = []
+    for entry in entries:
+        streams.append(Stream(entry, Section(fd, offset, entry.coded_bytes)))
+        offset += entry.coded_bytes
+    return streams
