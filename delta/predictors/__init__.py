@@ -9,9 +9,10 @@ from delta.predictors.copy import Copy
 from delta.predictors.difference import Difference
 from delta.predictors.literal import Literal
 from delta.predictors.ordered import Ordered
+from delta.predictors.quantise import Quantise
 from delta.predictors.table import Table
 
-_ALL: tuple[Predictor, ...] = (Copy(), Literal(), Table(), Difference(), Ordered())
+_ALL: tuple[Predictor, ...] = (Copy(), Literal(), Table(), Difference(), Ordered(), Quantise())
 
 PREDICTORS: dict[int, Predictor] = {predictor.number: predictor for predictor in _ALL}
 
