@@ -1,0 +1,8 @@
+"""The version of the installed package."""
+
+from importlib import metadata
+
+
+def version() -> str:
+    """The version of the installed distribution."""
+    return metadata.version("smallfleet")

@@ -1,0 +1,75 @@
+"""What the `smallfleet` command can fail with. Each class carries the process's exit code and prints as one line.
+
+ClientError                 base
+├── ConfigError         2   a wrong option, no server, no token
+├── Refused             3   the server understood and says no (4xx, problem+json)
+├── ServerError         4   the server cannot be reached, or failed (5xx)
+└── LocalFileError      5   a file on this machine is missing, unreadable, or not what was expected
+"""
+
+from collections.abc import Sequence
+
+EXIT_CODES = {
+    0: "done",
+    2: "wrong usage or configuration",
+    3: "refused by the server (the message has the problem's type)",
+    4: "the server cannot be reached or failed",
+    5: "a problem with a local file",
+    130: "interrupted by Ctrl-C",
+}
+
+
+class ClientError(Exception):
+    """Base: something the user can act on, told in one line."""
+
+    exit_code = 1
+
+
+class ConfigError(ClientError):
+    """A wrong option or a missing setting; the message names it."""
+
+    exit_code = 2
+
+
+class Refused(ClientError):
+    """The server's refusal, as RFC 9457 tells it. Programs branch on `type` alone.
+
+    Attributes:
+        type: stable URI of the kind of problem; `about:blank` where the answer was no problem document.
+        title: the kind in words.
+        status: HTTP status.
+        detail: this occurrence in words, may be empty.
+        errors: (field, message) pairs.
+    """
+
+    exit_code = 3
+
+    def __init__(
+        self,
+        *,
+        problem_type: str,
+        title: str,
+        status: int,
+        detail: str = "",
+        errors: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        fields = "; ".join(f"{field}: {message}" for field, message in errors)
+        said = " ".join("; ".join(part for part in (detail, fields) if part).split())
+        super().__init__(f"{title}{': ' if said else ''}{said} ({status}, {problem_type})")
+        self.type = problem_type
+        self.title = title
+        self.status = status
+        self.detail = detail
+        self.errors = tuple(errors)
+
+
+class ServerError(ClientError):
+    """No answer, or one that only a broken server or a wrong address gives."""
+
+    exit_code = 4
+
+
+class LocalFileError(ClientError):
+    """A file on this machine is missing, unreadable, or not what was expected."""
+
+    exit_code = 5

@@ -1,0 +1,71 @@
+"""Values of options that have a small syntax of their own: `key=value,key=value`."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+TOLERANCES = ("atol", "rtol", "min_agreement")
+# The short names of an evaluation's fields on the command line, and what the server calls them.
+EVALUATION_FIELDS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "n": ("sample_count", int),
+    "dataset": ("dataset_sha256", str),
+    "low": ("ci_low", float),
+    "high": ("ci_high", float),
+    "by": ("measured_by", str),
+}
+
+
+def evaluation(text: str) -> dict[str, Any]:
+    """`accuracy=0.982,n=1500,dataset=<sha256>[,low=..,high=..][,by=..]`: the first pair is the metric and its value.
+
+    Raises:
+        argparse.ArgumentTypeError: something is missing, unknown or no number.
+    """
+    (metric, value), *rest = _pairs(text)
+    row: dict[str, Any] = {"metric": metric, "value": _number(float, metric, value)}
+    for key, said in rest:
+        if key not in EVALUATION_FIELDS:
+            raise argparse.ArgumentTypeError(f"unknown field {key!r}; known: {', '.join(EVALUATION_FIELDS)}")
+        name, convert = EVALUATION_FIELDS[key]
+        row[name] = _number(convert, key, said)
+    for key in ("n", "dataset"):
+        if EVALUATION_FIELDS[key][0] not in row:
+            raise argparse.ArgumentTypeError(f"{key}=... is missing: an evaluation says on how many samples of what")
+    return row
+
+
+def tolerances(text: str) -> dict[str, float]:
+    """`atol=0.001,rtol=0.001,min_agreement=0.99`, any of them.
+
+    Raises:
+        argparse.ArgumentTypeError: an unknown name or no number.
+    """
+    found = {}
+    for key, value in _pairs(text):
+        if key not in TOLERANCES:
+            raise argparse.ArgumentTypeError(f"unknown tolerance {key!r}; known: {', '.join(TOLERANCES)}")
+        found[key] = _number(float, key, value)
+    return found
+
+
+def attribute(text: str) -> tuple[str, str]:
+    """`key=value`.
+
+    Raises:
+        argparse.ArgumentTypeError: there is no `=`, or nothing before it.
+    """
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise argparse.ArgumentTypeError(f"expected KEY=VALUE, got {text!r}")
+    return key, value
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    return [attribute(part.strip()) for part in text.split(",")]
+
+
+def _number(convert: Callable[[str], Any], key: str, value: str) -> Any:
+    try:
+        return convert(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{key} must be a number, got {value!r}") from None
