@@ -1,1 +1,7 @@
-"""The ruler: latency, memory, energy, accuracy and static cost of one ONNX model."""
+"""The ruler: latency, memory, energy, accuracy and static cost of one ONNX model, the same code on a device and in CI.
+
+Parent side, light enough for an idle daemon (neither numpy nor a runtime is imported):
+`runner.run_benchmark`, `checks.check_samples`, `checks.load_check`, `accuracy.measure_accuracy`, `schema`, `histogram`.
+Child side, one short-lived process per question: `child` and what it imports.
+Server side: `static_cost` (needs `onnx`) and `schema.validate` (needs `jsonschema`).
+"""

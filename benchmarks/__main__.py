@@ -1,0 +1,17 @@
+"""`python -m benchmarks MODEL.onnx`: the same as `smallfleet bench`."""
+
+import argparse
+import sys
+
+from benchmarks import commands
+
+
+def main() -> int:
+    """Parse the command line, run the benchmark, return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=commands.DESCRIPTION)
+    commands.add_arguments(parser)
+    return commands.run(parser.parse_args())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,191 @@
+"""One benchmark of one model, from a bare process to its figures. Child side; the order of the steps is the method.
+
+Heavy imports happen inside, because their time and memory are measured: baseline, runtime, model, inputs, first inference
+and warm-up, timed windows; only then whatever else the report wants to know (`compose`).
+"""
+
+import hashlib
+import importlib
+import resource
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from benchmarks import confine, environment
+from benchmarks.energy import EnergyLog, find_meter
+from benchmarks.errors import InferenceFailed, ModelUnloadable
+from benchmarks.memory import Phase, PhaseMeter
+from benchmarks.report import Maybe
+from benchmarks.tiers import TIERS, TierPlan
+from benchmarks.timing import Warmup, Window, run_windows, warm_up
+
+if TYPE_CHECKING:  # importing these for real would load the runtime before its import is timed
+    from benchmarks.samples import SampleSet
+    from benchmarks.session import Model
+
+_READ_BYTES = 1 << 20
+_SEED = 0
+_MAX_CYCLE = 256
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What is fed: a cycle of inputs, where they come from, and the sample set they were taken from, if any."""
+
+    feeds: list[dict[str, Any]]
+    source: str
+    bound_shapes: dict[str, tuple[int, ...]]
+    samples: "SampleSet | None" = None
+
+
+@dataclass(slots=True)
+class ColdStart:
+    """Milliseconds of each step of a cold start."""
+
+    import_ms: float = 0.0
+    file_read_ms: float = 0.0
+    session_create_ms: float = 0.0
+    first_inference_ms: float = 0.0
+
+
+@dataclass(slots=True)
+class Run:
+    """What one run left behind, before it is put into words."""
+
+    plan: TierPlan
+    started_at: datetime
+    affinity: list[int]
+    before: Mapping[str, Any]
+    model: "Model"
+    model_sha256: str
+    model_bytes: int
+    workload: Workload
+    cold: ColdStart
+    phases: dict[str, Phase]
+    phase_method: str
+    pss_uss: tuple[Maybe[int], Maybe[int]]
+    warmup: Warmup
+    windows: list[Window]
+    involuntary_switches: int
+    energy: EnergyLog = field(repr=False)
+
+    @property
+    def timed_s(self) -> float:
+        """Wall seconds of all windows."""
+        return sum(window.wall_ns for window in self.windows) / 1e9
+
+    @property
+    def n(self) -> int:
+        """Timed inferences."""
+        return sum(len(window.latencies_ns) for window in self.windows)
+
+
+def benchmark(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Measure the model of the request and return the report."""
+    started = time.perf_counter()
+    run = measure(request)
+    from benchmarks.compose import report_of
+
+    return report_of(run, request, started=started)
+
+
+def measure(request: Mapping[str, Any]) -> Run:
+    """Take every figure that must be taken in order.
+
+    Raises:
+        ModelUnloadable: the runtime refuses the file.
+        InferenceFailed: the model refuses the inputs.
+        SamplesUnreadable: the sample set is broken or made for another model.
+    """
+    plan = TIERS[request["tier"]]
+    started_at = datetime.now(UTC)
+    affinity = confine.pin(request["intra_op"]) if request["pin"] else confine.allowed_cpus()
+    before = environment.before_run()
+    cold, meter = ColdStart(), PhaseMeter()
+    phases = {"baseline": meter.end_phase()}
+    session, cold.import_ms = _timed(lambda: importlib.import_module("benchmarks.session"))
+    phases["runtime"] = meter.end_phase()
+    digest, size, cold.file_read_ms = _read(Path(request["model"]))
+    model, cold.session_create_ms = _timed(lambda: session.open_model(request["model"], intra_op=request["intra_op"]))
+    phases["load"] = meter.end_phase()
+    workload = _workload(session, model, request)
+    infer = _inference(model, workload.feeds)
+    phases["inputs"] = meter.end_phase()
+    _, cold.first_inference_ms = _timed(lambda: session.translate(lambda: infer(0), InferenceFailed))
+    warmup = session.translate(lambda: warm_up(infer, plan), InferenceFailed)
+    phases["run"] = meter.end_phase()
+    energy = EnergyLog(find_meter(watts=request["watts"]))
+    switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    windows = session.translate(lambda: run_windows(infer, plan, energy.at_edge), InferenceFailed)
+    switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - switches
+    phases["timed"] = meter.end_phase()
+    return Run(
+        plan=plan,
+        started_at=started_at,
+        affinity=affinity,
+        before=before,
+        model=model,
+        model_sha256=digest,
+        model_bytes=size,
+        workload=workload,
+        cold=cold,
+        phases=phases,
+        phase_method=meter.method,
+        pss_uss=meter.shares(),
+        warmup=warmup,
+        windows=windows,
+        involuntary_switches=switches,
+        energy=energy,
+    )
+
+
+def _timed(step: Callable[[], _T]) -> tuple[_T, float]:
+    """The result of a step and its wall milliseconds."""
+    started = time.perf_counter_ns()
+    result = step()
+    return result, round((time.perf_counter_ns() - started) / 1e6, 3)
+
+
+def _read(path: Path) -> tuple[str, int, float]:
+    """Digest, size and milliseconds of reading alone. Read in pieces, so that it costs no memory."""
+    sha256, size, read_ns = hashlib.sha256(), 0, 0
+    try:
+        with path.open("rb", buffering=0) as file:
+            while True:
+                asked = time.perf_counter_ns()
+                piece = file.read(_READ_BYTES)
+                read_ns += time.perf_counter_ns() - asked
+                if not piece:
+                    return sha256.hexdigest(), size, round(read_ns / 1e6, 3)
+                sha256.update(piece)
+                size += len(piece)
+    except OSError as error:
+        raise ModelUnloadable(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _inference(model: "Model", feeds: list[dict[str, Any]]) -> Callable[[int], object]:
+    """One inference by number, over the cycle of inputs; bare, since this is what is timed."""
+    run, names, cycle = model.session.run, model.output_names, len(feeds)
+
+    def infer(index: int) -> object:
+        return run(names, feeds[index % cycle])
+
+    return infer
+
+
+def _workload(session: Any, model: "Model", request: Mapping[str, Any]) -> Workload:
+    if request["samples"] is None:
+        shapes = session.bind_shapes(model, request["shapes"])
+        return Workload([session.random_feeds(model, shapes, seed=_SEED)], f"random:{_SEED}", shapes)
+    from benchmarks.samples import read_samples
+    from benchmarks.scoring import file_sha256
+
+    path = Path(request["samples"])
+    samples = read_samples(path, model.inputs)
+    feeds = [samples.feeds(index, model.inputs) for index in range(min(samples.n, _MAX_CYCLE))]
+    shapes = {name: array.shape for name, array in feeds[0].items()}
+    return Workload(feeds, f"dataset:{file_sha256(path)}", shapes, samples)

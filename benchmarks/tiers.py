@@ -1,0 +1,35 @@
+"""How long and how often a benchmark runs.
+
+`rapid`, `quick` and `normal` are the run modes of the MLPerf Mobile app (mlcommons/mobile_app_open,
+flutter/lib/benchmark/run_mode.dart). `smoke` is ours, for a look after an install: it keeps the 64 queries that a
+p90 bound needs, and its reports stay semivalid because one second is shorter than any valid run.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Tier = Literal["smoke", "rapid", "quick", "normal"]
+
+
+@dataclass(frozen=True, slots=True)
+class TierPlan:
+    """One tier. The run ends when both minima are met, or at `max_duration_s`; `valid_duration_s` is the validity rule."""
+
+    name: Tier
+    min_queries: int
+    min_duration_s: float
+    max_duration_s: float
+    valid_duration_s: float
+    warmup_queries: int
+    warmup_s: float
+    windows: int
+
+
+TIERS: dict[Tier, TierPlan] = {
+    "smoke": TierPlan("smoke", 64, 1.0, 10.0, 6.0, 5, 0.1, 8),
+    "rapid": TierPlan("rapid", 64, 6.0, 60.0, 6.0, 5, 0.5, 8),
+    "quick": TierPlan("quick", 128, 10.0, 60.0, 10.0, 5, 0.5, 8),
+    "normal": TierPlan("normal", 1024, 60.0, 600.0, 60.0, 5, 0.5, 12),
+}
+
+TIER_NAMES: tuple[Tier, ...] = get_args(Tier)

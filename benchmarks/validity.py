@@ -1,0 +1,80 @@
+"""May this report be believed? Pure rules over the figures of a finished run.
+
+`valid`: every rule holds. `semivalid`: the distribution is sound but the run was too short or not steady enough to stand
+for long use. `invalid`: the numbers describe something else than the model, such as a core shared with another process.
+Rules that inform do not change the state. Sources: LoadGen and MLPerf Mobile (counts, durations), perf_analyzer
+(stability), pyperf (coefficient of variation); the CPU share was measured: 0.98-1.00 alone, 0.33-0.93 contended.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from benchmarks.report import Absent, Maybe
+from benchmarks.statistics import P90_MIN_N, P99_MIN_N
+from benchmarks.tiers import TierPlan
+
+MIN_CPU_SHARE = 0.95
+MAX_DRIFT = 1.05
+MAX_CV = 0.10
+
+Severity = Literal["invalid", "semivalid", "info"]
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One rule and how it went. `severity` is what the report becomes when it does not hold."""
+
+    id: str
+    ok: Maybe[bool]
+    value: Maybe[float | bool]
+    limit: float | bool
+    severity: Severity
+
+
+def judge(
+    *,
+    plan: TierPlan,
+    timed_s: float,
+    threads: int,
+    latency: Mapping[str, Any],
+    steady: Mapping[str, Any],
+    share: float,
+    throttled: Maybe[int],
+) -> dict[str, Any]:
+    """The report's validity block."""
+    n = latency["n"]
+    drift = steady["drift_last_over_first"]
+    flags = [
+        Flag("n_p90", n >= P90_MIN_N, n, P90_MIN_N, "invalid"),
+        Flag("n_p99", n >= P99_MIN_N, n, P99_MIN_N, "info"),
+        _cpu_share(share, threads),
+        Flag("min_duration", timed_s >= plan.valid_duration_s, round(timed_s, 3), plan.valid_duration_s, "semivalid"),
+        Flag("drift", drift if isinstance(drift, Absent) else drift <= MAX_DRIFT, drift, MAX_DRIFT, "semivalid"),
+        Flag("stability", steady["stable_3w_10pct"], steady["stable_3w_10pct"], True, "semivalid"),  # noqa: FBT003
+        _cv(latency),
+        Flag("throttle", throttled if isinstance(throttled, Absent) else throttled == 0, throttled, 0, "semivalid"),
+    ]
+    return {"state": state_of(flags), "flags": [_as_mapping(flag) for flag in flags]}
+
+
+def _cpu_share(share: float, threads: int) -> Flag:
+    """With several threads waiting for each other is normal, so the share informs only."""
+    ok: Maybe[bool] = share >= MIN_CPU_SHARE if threads == 1 else Absent("judged with one thread only")
+    return Flag("cpu_share", ok, share, MIN_CPU_SHARE, "invalid" if threads == 1 else "info")
+
+
+def _cv(latency: Mapping[str, Any]) -> Flag:
+    cv = round(latency["stdev"] / latency["mean"], 4)
+    return Flag("cv", cv < MAX_CV, cv, MAX_CV, "info")
+
+
+def state_of(flags: Sequence[Flag]) -> str:
+    """The worst severity among the rules that do not hold; a rule that could not be judged does not count against it."""
+    failed = {flag.severity for flag in flags if flag.ok is False}
+    return next((state for state in ("invalid", "semivalid") if state in failed), "valid")
+
+
+def _as_mapping(flag: Flag) -> dict[str, Any]:
+    """The flag as a mapping, its absences left as they are."""
+    return {name: getattr(flag, name) for name in Flag.__slots__}
