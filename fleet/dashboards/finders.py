@@ -1,43 +1,53 @@
-"""Finds Plotly's JavaScript inside the installed `plotly` package, so that no copy of it is kept here."""
+"""Serves Plotly.js from the installed `plotly` package, so that the repository carries no copy and no page asks another host.
 
-from collections.abc import Iterable
-from importlib.util import find_spec
+The package is located, never imported: importing it would load hundreds of Python modules for one JavaScript file.
+"""
+
+import importlib.util
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from django.contrib.staticfiles.finders import BaseFinder
+from django.core.checks import CheckMessage, Error
 from django.core.files.storage import FileSystemStorage
 
-STATIC_PATH = "plotly/plotly.min.js"
+PREFIX = "plotly"
+FILE_NAME = "plotly.min.js"
 
 
-def plotly_js() -> Path:
-    """The file in the installed package; the package itself is not imported.
-
-    Raises:
-        FileNotFoundError: `plotly` is not installed, or no longer ships the file.
-    """
-    spec = find_spec("plotly")
+def plotly_folder() -> Path | None:
+    """Where the installed package keeps its JavaScript; None if it is not installed."""
+    spec = importlib.util.find_spec("plotly")
     if spec is None or spec.origin is None:
-        raise FileNotFoundError("the package `plotly` is not installed; install the `server` extra")
-    path = Path(spec.origin).parent / "package_data" / "plotly.min.js"
-    if not path.is_file():
-        raise FileNotFoundError(f"the installed `plotly` has no {path}")
-    return path
+        return None
+    folder = Path(spec.origin).parent / "package_data"
+    return folder if (folder / FILE_NAME).is_file() else None
 
 
 class PlotlyFinder(BaseFinder):
-    """Serves that one file as `plotly/plotly.min.js`."""
+    """Finds exactly one file, `plotly/plotly.min.js`."""
 
-    def check(self, **kwargs: Any) -> list[Any]:
-        return []
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        folder = plotly_folder()
+        self._storage = FileSystemStorage(location=folder) if folder else None
+        if self._storage is not None:
+            # Read by collectstatic and WhiteNoise: the folder under STATIC_URL.
+            self._storage.prefix = PREFIX  # type: ignore[attr-defined]
 
-    def find(self, path: str, find_all: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002 - Django's signature
-        if path != STATIC_PATH:
+    def check(self, **kwargs: Any) -> list[CheckMessage]:
+        if self._storage is not None:
             return []
-        return [str(plotly_js())] if find_all else str(plotly_js())
+        hint = "install the `server` extra: pip install smallfleet[server]"
+        return [Error(f"the plotly package with {FILE_NAME} is not installed", hint=hint, id="dashboards.E001")]
 
-    def list(self, ignore_patterns: Iterable[str] | None) -> Iterable[tuple[str, FileSystemStorage]]:
-        storage = FileSystemStorage(location=plotly_js().parent)
-        storage.prefix = "plotly"  # type: ignore[attr-defined]
-        yield "plotly.min.js", storage
+    def find(self, path: str, find_all: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002, ARG002 - Django's signature
+        found = self._storage.path(FILE_NAME) if self._storage and path == f"{PREFIX}/{FILE_NAME}" else None
+        if find_all:
+            return [found] if found else []
+        return found
+
+    def list(self, ignore_patterns: Iterable[str] | None) -> Iterator[tuple[str, FileSystemStorage]]:  # noqa: ARG002
+        if self._storage is not None:
+            yield FILE_NAME, self._storage

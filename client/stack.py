@@ -1,0 +1,149 @@
+"""A whole Smallfleet on this machine, of real processes: server, worker and agents in one folder.
+
+What `smallfleet demo` shows, what the flow tests check, and what the load benchmarks measure is this. The settings are the embedded default
+(SQLite, a folder, jobs in the database) with a fast pace of polls and jobs.
+"""
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from client.processes import Children, smallfleet
+from client.rest import RestClient
+
+ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class StackDevice:
+    """An enrolled agent of the stack: its name, configuration file and state directory."""
+
+    name: str
+    config: Path
+    state_dir: Path
+
+    def current_model(self, line: str) -> Path:
+        """The stable path that serving code reads."""
+        return self.state_dir / "models" / line / "current" / "model.onnx"
+
+
+class Stack:
+    """Server and worker in `home`. Entering the context starts them; leaving it ends every process that it started.
+
+    Args:
+        home: a folder of its own; everything lies in it.
+        port: TCP port on loopback.
+        environment: settings on top of the stack's own.
+        worker: start a worker too, so that deltas are built.
+    """
+
+    def __init__(
+        self, home: Path, *, port: int, environment: Mapping[str, str] | None = None, worker: bool = True
+    ) -> None:
+        self.home = home
+        self.url = f"http://127.0.0.1:{port}"
+        self.worker = worker
+        home.mkdir(parents=True, exist_ok=True)
+        self.environment = {
+            "SMALLFLEET_HOME": str(home / "server"),
+            "SMALLFLEET_SECRET_KEY": _secret_key(home),
+            "SMALLFLEET_POLL_AFTER_S": "1",
+            "SMALLFLEET_JOBS_INTERVAL_S": "1",
+            "SMALLFLEET_LAST_SEEN_FLUSH_S": "5",
+            "SMALLFLEET_SERVER": self.url,
+            **(environment or {}),
+        }
+        self.children = Children(home / "logs", self.environment)
+        self.admin: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.children.end_all()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.children.end_all()
+
+    @property
+    def token(self) -> str:
+        """The admin's API token."""
+        return self.admin["token"]
+
+    def start(self) -> None:
+        """Prepare the database and the admin, then start server and worker and wait until the server answers."""
+        self.cli("manage", "migrate", "--verbosity", "0")
+        self.admin = json.loads(
+            self.cli("manage", "bootstrap_admin", "--username", ADMIN, "--random", "--token", "stack", "--json")
+        )
+        self.children.environment["SMALLFLEET_TOKEN"] = self.token
+        self.start_server()
+        if self.worker:
+            self.children.start("worker", *smallfleet("worker"))
+
+    def start_server(self) -> None:
+        """Start the web server and wait until it answers."""
+        self.children.start("server", *smallfleet("server", "--bind", self.url.removeprefix("http://")))
+        self.children.wait_until("server", self.answers)
+
+    def answers(self) -> bool:
+        """Whether the server answers, whatever it says."""
+        try:
+            return httpx.get(f"{self.url}/api/v1/whoami", timeout=2.0).status_code == httpx.codes.UNAUTHORIZED
+        except httpx.TransportError:
+            return False
+
+    def cli(self, *arguments: str) -> str:
+        """Run one of our sub-commands as the admin; its standard output."""
+        return self.children.run(*smallfleet(*arguments))
+
+    def cli_json(self, *arguments: str) -> Any:
+        """Run a sub-command with `--json`; what it printed."""
+        return json.loads(self.cli(*arguments, "--json"))
+
+    def rest(self) -> RestClient:
+        """The REST API as the admin."""
+        return RestClient(self.url, token=self.token)
+
+    def enroll(
+        self, name: str, *, models: tuple[str, ...], device_class: str, link_class: str | None = None, options: str = ""
+    ) -> StackDevice:
+        """Enroll an agent: a one-time token, a configuration file, the agent's own `enroll`.
+
+        Args:
+            options: further TOML of the agent's configuration.
+        """
+        folder = self.home / "devices" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        config = folder / "agent.toml"
+        config.write_text(
+            f'server = "{self.url}"\nstate_dir = "{folder / "state"}"\nname = "{name}"\ndevice_class = "{device_class}"\n'
+            f"models = {json.dumps(list(models))}\n{options}"
+        )
+        with self.rest() as rest:
+            token = rest.post("enrollment-tokens", {"name": name, "uses": 1, "link_class": link_class})["token"]
+        self.cli("agent", "enroll", "--config", str(config), "--token", token)
+        return StackDevice(name, config, folder / "state")
+
+    def start_agent(self, device: StackDevice) -> None:
+        """Start the device's daemon in the background."""
+        self.children.start(device.name, *smallfleet("agent", "run", "--config", str(device.config)))
+
+
+def _secret_key(home: Path) -> str:
+    """The stack's own secret key, kept beside its database so that sessions survive a restart."""
+    file = home / "secret-key"
+    if not file.exists():
+        file.touch(mode=0o600)
+        file.write_text(secrets.token_urlsafe(50))
+    return file.read_text()

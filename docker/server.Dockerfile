@@ -1,0 +1,25 @@
+# The server: web and worker are the same image with another command.
+#   docker build -f docker/server.Dockerfile -t smallfleet-server .
+#   docker run -e SMALLFLEET_SECRET_KEY_FILE=/run/secrets/key -p 8000:8000 smallfleet-server
+#   docker run -e SMALLFLEET_SECRET_KEY_FILE=/run/secrets/key smallfleet-server smallfleet worker
+FROM python:3.11-slim-bookworm
+
+ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 SMALLFLEET_HOME=/var/lib/smallfleet
+
+WORKDIR /srv/smallfleet
+COPY constraints.txt pyproject.toml README.md LICENSE ./
+COPY access access
+COPY agent agent
+COPY benchmarks benchmarks
+COPY client client
+COPY compression compression
+COPY delta delta
+COPY fleet fleet
+COPY registry registry
+RUN pip install --no-cache-dir --constraint constraints.txt '.[server,postgres,s3]' \
+ && useradd --system --home-dir /var/lib/smallfleet --create-home smallfleet
+
+USER smallfleet
+VOLUME /var/lib/smallfleet
+EXPOSE 8000
+CMD ["smallfleet", "server", "--host", "0.0.0.0", "--port", "8000"]

@@ -1,0 +1,97 @@
+"""Numbers for people: bytes, money, time, shares. Absent is a dash, never 0. Pure; charts and template filters share it."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+ABSENT = "–"
+_BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+_THOUSANDS = "\u202f"  # a narrow no-break space: read as one number, and not cut at the end of a line
+
+
+def bytes_text(count: float | None) -> str:
+    """Bytes in powers of 1000 (MB is 10^6): `512 B`, `34.1 kB`, `1.2 MB`."""
+    if count is None:
+        return ABSENT
+    scaled, unit = float(count), 0
+    # 999 950 B would print as 1000.0 kB: compare what will be printed.
+    while round(scaled, 1) >= 1000 and unit < len(_BYTE_UNITS) - 1:
+        scaled, unit = scaled / 1000, unit + 1
+    return f"{scaled:.0f} B" if unit == 0 else f"{scaled:.1f} {_BYTE_UNITS[unit]}"
+
+
+def money_text(amount: Decimal | float | None, currency: str) -> str:
+    """An amount with its currency: cents from 1 upwards, up to four decimals below."""
+    if amount is None:
+        return ABSENT
+    value = Decimal(amount)
+    if 0 < value < Decimal("0.0001"):
+        return f"< 0.0001 {currency}"
+    if 0 < value < 1:
+        whole, _, decimals = f"{value:.4f}".partition(".")
+        return f"{whole}.{decimals.rstrip('0').ljust(2, '0')} {currency}"
+    return f"{value:,.2f} {currency}".replace(",", _THOUSANDS)
+
+
+def ms_text(nanoseconds: float | None) -> str:
+    """Nanoseconds as milliseconds with three significant digits."""
+    if nanoseconds is None:
+        return ABSENT
+    ms = nanoseconds / 1e6
+    decimals = 0 if ms >= 100 else 1 if ms >= 10 else 2 if ms >= 1 else 3
+    return f"{ms:.{decimals}f} ms"
+
+
+def percent_text(share: float | None) -> str:
+    """A share of 1 as percent."""
+    return ABSENT if share is None else f"{share * 100:.1f} %"
+
+
+def count_text(count: int | None) -> str:
+    """A whole number with its thousands grouped."""
+    return ABSENT if count is None else f"{count:,}".replace(",", _THOUSANDS)
+
+
+def duration_text(seconds: float) -> str:
+    """A duration in its one fitting unit: `45 s`, `15 min`, `3 h`, `12 d`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min"
+    if seconds < 172_800:
+        return f"{seconds // 3600:.0f} h"
+    return f"{seconds // 86_400:.0f} d"
+
+
+def relative_text(moment: datetime, now: datetime) -> str:
+    """How long ago, or in how long; within five seconds it is now."""
+    seconds = (now - moment).total_seconds()
+    if abs(seconds) < 5:
+        return "just now"
+    return f"{duration_text(seconds)} ago" if seconds > 0 else f"in {duration_text(-seconds)}"
+
+
+def absolute_text(moment: datetime) -> str:
+    """The moment in UTC, to the second."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def is_share(metric: str) -> bool:
+    """Whether values of this metric read best as percent."""
+    return metric.endswith(("accuracy", "error", "precision", "recall", "f1", "agreement"))
+
+
+def higher_is_better(metric: str) -> bool:
+    """The direction of a metric, by its name: errors, losses and rates of error fall, all else rises."""
+    return not metric.endswith(("error", "loss", "wer", "cer", "eer", "mae", "mse", "perplexity"))
+
+
+def metric_text(value: float | None, metric: str) -> str:
+    """A metric's value: percent where it is a share, else four significant digits."""
+    if value is None:
+        return ABSENT
+    return percent_text(value) if is_share(metric) else f"{value:.4g}"
+
+
+def digest_text(sha256: str) -> str:
+    """A digest short enough for a table."""
+    return f"{sha256[:12]}…" if sha256 else ABSENT

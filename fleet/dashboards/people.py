@@ -1,0 +1,64 @@
+"""Who may see a page and who may press its buttons."""
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from access.actors import Actor, actor_of
+from access.errors import ProblemError
+from access.models import Scope
+
+P = ParamSpec("P")
+PersonView = Callable[Concatenate[HttpRequest, Actor, P], HttpResponse]
+RequestView = Callable[Concatenate[HttpRequest, P], HttpResponse]
+
+
+def _for_people(scope: Scope, view: PersonView[P]) -> RequestView[P]:
+    @wraps(view)
+    def checked(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        actor = actor_of(request)
+        if scope not in actor.scopes:
+            raise PermissionDenied(f"{actor.name} has no role that allows `{scope.value}`; ask an admin for one")
+        return view(request, actor, *args, **kwargs)
+
+    return never_cache(login_required(checked))
+
+
+def page(view: PersonView[P]) -> RequestView[P]:
+    """A page for everybody who may read; others are sent to the login page, or told what they lack."""
+    return require_safe(_for_people(Scope.READ, view))
+
+
+def operation(view: PersonView[P]) -> RequestView[P]:
+    """A form's POST that changes the fleet: operators and admins only."""
+    return require_POST(_for_people(Scope.OPERATE, view))
+
+
+def render_page(
+    request: HttpRequest, actor: Actor, template: str, context: Mapping[str, Any], *, status: int = 200
+) -> HttpResponse:
+    """Render a page with what every page needs: who looks, and what they may press."""
+    may_operate = Scope.OPERATE in actor.scopes
+    return render(request, template, {**context, "actor": actor, "may_operate": may_operate}, status=status)
+
+
+def carry_out(request: HttpRequest, done: str, verb: Callable[[], object], *, then: str) -> HttpResponse:
+    """Call one service, say on the next page what came of it, and go to `then`.
+
+    A refusal is not an error of the page: the person reads why, beside what they tried to change.
+    """
+    try:
+        verb()
+    except ProblemError as problem:
+        messages.error(request, f"{problem.title}. {problem.detail}".strip())
+    else:
+        messages.success(request, done)
+    return redirect(then)
