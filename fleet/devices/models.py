@@ -7,7 +7,6 @@ from django.db import models
 from django.db.models import Q
 
 from access.actors import Actor
-from access.actors import Actor
 from registry.models import Artifact, ModelLine, Variant, validate_name
 
 # An attribute's key begins with a letter: PostgreSQL would read a key of digits as an index into a list.
@@ -119,13 +118,6 @@ class Device(models.Model):
 class Installation(models.Model):
     """One model line on one device: where it should be, is, and was."""
 
-    class Outcome(models.TextChoices):
-        PENDING = "", "not closed yet, or nothing to do"
-        THERE = "there", "held the target when it was set"
-        SUCCEEDED = "succeeded"
-        FAILED = "failed"
-        ROLLED_BACK = "rolled-back"
-
     device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="installations")
     model_line = models.ForeignKey(ModelLine, on_delete=models.PROTECT, related_name="installations")
     target = models.ForeignKey(Variant, on_delete=models.PROTECT, null=True, blank=True, related_name="targeted_by")
@@ -136,12 +128,6 @@ class Installation(models.Model):
         blank=True,
         related_name="installations",
         help_text="who set the target",
-    )
-    outcome = models.CharField(
-        max_length=16,
-        choices=Outcome.choices,
-        blank=True,
-        help_text="how the latest closed attempt of that rollout ended",
     )
     active = models.BooleanField(default=True, help_text="the device still names this model line")
     # What the device says it holds. Digests too, because it may hold what this registry does not know.
@@ -154,8 +140,6 @@ class Installation(models.Model):
     class Meta:
         ordering = ["device", "model_line"]
         constraints = [models.UniqueConstraint(fields=["device", "model_line"], name="installation_unique")]
-        # Progress is a count by (rollout, outcome); "is anything pending" must not read the closed ones.
-        indexes = [models.Index(fields=["rollout", "outcome"], name="installation_by_outcome")]
 
     def __str__(self) -> str:
         return f"{self.device_id}:{self.model_line_id}"

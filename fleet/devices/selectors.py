@@ -20,7 +20,7 @@ MAX_TERMS = 20
 PSEUDO_ATTRIBUTES = {"device_class": "device_class", "link_class": "link_class__name"}
 
 
-class Test(enum.Enum):
+class Operator(enum.Enum):
     """What a term asks of its key."""
 
     EQUALS = "="
@@ -34,13 +34,13 @@ class Term:
     """One condition of a query."""
 
     key: str
-    test: Test
+    operator: Operator
     value: str = ""
 
     def __str__(self) -> str:
-        if self.test in {Test.EQUALS, Test.DIFFERS}:
-            return f"{self.key}{self.test.value}{self.value}"
-        return f"{self.test.value}{self.key}"
+        if self.operator in {Operator.EQUALS, Operator.DIFFERS}:
+            return f"{self.key}{self.operator.value}{self.value}"
+        return f"{self.operator.value}{self.key}"
 
 
 def parse_query(text: str) -> tuple[Term, ...]:
@@ -60,14 +60,14 @@ def parse_query(text: str) -> tuple[Term, ...]:
 def _parse_term(text: str) -> Term:
     if "!=" in text:
         key, _, value = text.partition("!=")
-        term = Term(key.strip(), Test.DIFFERS, value.strip())
+        term = Term(key.strip(), Operator.DIFFERS, value.strip())
     elif "=" in text:
         key, _, value = text.partition("=")
-        term = Term(key.strip(), Test.EQUALS, value.strip())
+        term = Term(key.strip(), Operator.EQUALS, value.strip())
     elif text.startswith("!"):
-        term = Term(text[1:].strip(), Test.LACKS)
+        term = Term(text[1:].strip(), Operator.LACKS)
     else:
-        term = Term(text, Test.HAS)
+        term = Term(text, Operator.HAS)
     _check_term(term, text)
     return term
 
@@ -78,7 +78,7 @@ def _check_term(term: Term, text: str) -> None:
             f"the term {text!r} has no valid key; write key=value, key!=value, key or !key, where a key begins with a"
             " letter and has letters, digits, '.', '_' and '-'"
         )
-    if term.test in {Test.EQUALS, Test.DIFFERS} and not 0 < len(term.value) <= MAX_ATTRIBUTE_LENGTH:
+    if term.operator in {Operator.EQUALS, Operator.DIFFERS} and not 0 < len(term.value) <= MAX_ATTRIBUTE_LENGTH:
         raise QueryInvalid(f"the term {text!r} needs a value of 1 to {MAX_ATTRIBUTE_LENGTH} characters after the sign")
     if "=" in term.value or "\0" in term.value:
         raise QueryInvalid(f"the term {text!r} has a value with a character that values cannot have")
@@ -111,12 +111,12 @@ def _condition(term: Term, prefix: str) -> Q:
     else:
         field = KeyTextTransform(term.key, prefix + "attributes")
     absent = Q(IsNull(field, True)) | Q(Exact(field, ""))  # noqa: FBT003 - the lookup's right-hand side
-    match term.test:
-        case Test.EQUALS:
+    match term.operator:
+        case Operator.EQUALS:
             return Q(Exact(field, term.value))
-        case Test.DIFFERS:
+        case Operator.DIFFERS:
             return absent | ~Q(Exact(field, term.value))
-        case Test.HAS:
+        case Operator.HAS:
             return ~absent
-        case Test.LACKS:
+        case Operator.LACKS:
             return absent

@@ -52,6 +52,31 @@ class Rollout(models.Model):
         return f"{self.target} ({self.state})"
 
 
+class CohortMember(models.Model):
+    """One installation that a rollout reached, and how that ended; stays when a later rollout takes the installation."""
+
+    class Outcome(models.TextChoices):
+        PENDING = "", "not closed yet"
+        THERE = "there", "held the target already"
+        SUCCEEDED = "succeeded"
+        FAILED = "failed"
+        ROLLED_BACK = "rolled-back"
+
+    rollout = models.ForeignKey(Rollout, on_delete=models.CASCADE, related_name="members")
+    installation = models.ForeignKey(Installation, on_delete=models.CASCADE, related_name="memberships")
+    outcome = models.CharField(
+        max_length=16, choices=Outcome.choices, blank=True, help_text="of the latest attempt that closed"
+    )
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["rollout", "installation"], name="cohort_member_unique")]
+        # Progress is a count by (rollout, outcome); "is anything pending" must not read the closed ones.
+        indexes = [models.Index(fields=["rollout", "outcome"], name="cohort_member_by_outcome")]
+
+    def __str__(self) -> str:
+        return f"{self.rollout_id}:{self.installation_id} {self.outcome or 'pending'}"
+
+
 class Attempt(models.Model):
     """One installation's try at one target; its id is the agent's."""
 

@@ -1,0 +1,255 @@
+"""Reads that add up: what a rollout put on the wire, and what it would cost to bring today's fleet to a variant."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
+
+from fleet.devices.models import Device, Group
+from fleet.devices.queries import installations_in
+from fleet.ledger.forecast import BYTES_PER_MB, Cost, Holding, PatchOffer, TargetFiles, cost_of
+from fleet.ledger.models import LedgerEntry
+from fleet.rollouts.models import Attempt, Rollout
+from registry.models import ModelLine, Patch, Variant, Version
+
+SETTLED = (Patch.State.READY, Patch.State.USELESS, Patch.State.FAILED)
+
+
+# --- Forecast -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class VariantCost:
+    """What it costs to bring today's fleet to a variant.
+
+    Attributes:
+        devices: installations in the cohort.
+        devices_there: of them, those at the variant already.
+        bytes_total: HTTP bytes, headers included.
+        money_total: at the prices of the link classes, in SMALLFLEET_CURRENCY.
+        is_upper_bound: a patch that is not built yet may make it cheaper.
+    """
+
+    variant: Variant
+    devices: int
+    devices_there: int
+    bytes_total: int
+    money_total: Decimal
+    bytes_by_way: Mapping[str, int]
+    devices_by_way: Mapping[str, int]
+    is_upper_bound: bool
+
+
+def costs_of_variants(*, model_line: ModelLine, group: Group | None = None) -> list[VariantCost]:
+    """What each published variant of the line costs for the installations of the group, or all."""
+    published = Variant.objects.filter(version__model_line=model_line, version__state=Version.State.PUBLISHED)
+    return _costs(published, model_line, group)
+
+
+def cost_of_variant(*, variant: Variant, group: Group | None = None) -> VariantCost:
+    """What one variant costs, whatever the state of its version."""
+    return _costs(Variant.objects.filter(pk=variant.pk), variant.version.model_line, group)[0]
+
+
+def _costs(variants: QuerySet[Variant], model_line: ModelLine, group: Group | None) -> list[VariantCost]:
+    chosen = list(
+        variants.select_related("artifact", "version__model_line", "version__contract", "version__sample_set").order_by(
+            "version_id", "id"
+        )
+    )
+    holdings = _holdings(model_line, group)
+    files_with = _files_with(model_line)
+    patches = _patches(chosen, holdings)
+    return [
+        _variant_cost(variant, cost_of(_target_files(variant, patches[variant.artifact_id]), holdings, files_with))
+        for variant in chosen
+    ]
+
+
+def _holdings(model_line: ModelLine, group: Group | None) -> list[Holding]:
+    """The fleet as few groups of like installations, counted by the database."""
+    key = ("current", "previous", "device__patch_formats", "device__link_class__price_per_mb")
+    rows = installations_in(model_line=model_line, group=group).order_by().values_list(*key).annotate(Count("pk"))
+    return [
+        Holding(current, previous, frozenset(formats), default_price() if price is None else price, count)
+        for current, previous, formats, price, count in rows
+    ]
+
+
+def default_price() -> Decimal:
+    """What a byte costs a device without a link class, per 10^6 bytes."""
+    return Decimal(settings.SMALLFLEET_DEFAULT_PRICE_PER_MB)
+
+
+def _files_with(model_line: ModelLine) -> dict[int, set[int]]:
+    """By model artifact, the contracts and sample sets of the line's versions that have it."""
+    files: dict[int, set[int]] = defaultdict(set)
+    rows = Variant.objects.filter(version__model_line=model_line).values_list(
+        "artifact", "version__contract", "version__sample_set"
+    )
+    for model, contract, sample_set in rows:
+        files[model] |= {contract} if sample_set is None else {contract, sample_set}
+    return files
+
+
+def _patches(variants: Iterable[Variant], holdings: Iterable[Holding]) -> dict[int, list[Patch]]:
+    """By target artifact, the patches that could lead there from what the fleet holds."""
+    held = {base for holding in holdings for base in (holding.current, holding.previous) if base is not None}
+    targets = {variant.artifact_id for variant in variants}
+    by_target: dict[int, list[Patch]] = defaultdict(list)
+    for patch in Patch.objects.filter(Q(base=None) | Q(base__in=held), target__in=targets):
+        by_target[patch.target_id].append(patch)
+    return by_target
+
+
+def _target_files(variant: Variant, patches: Iterable[Patch]) -> TargetFiles:
+    version = variant.version
+    known = list(patches)
+    return TargetFiles(
+        model=variant.artifact_id,
+        model_bytes=variant.artifact.size_bytes,
+        contract=version.contract_id,
+        contract_bytes=version.contract.size_bytes,
+        sample_set=version.sample_set_id,
+        sample_set_bytes=version.sample_set.size_bytes if version.sample_set else 0,
+        patches=[
+            PatchOffer(patch.base_id, patch.patch_format, patch.size_bytes)
+            for patch in known
+            if patch.state == Patch.State.READY
+        ],
+        settled={(patch.base_id, patch.patch_format) for patch in known if patch.state in SETTLED},
+    )
+
+
+def _variant_cost(variant: Variant, cost: Cost) -> VariantCost:
+    return VariantCost(
+        variant=variant,
+        devices=cost.devices,
+        devices_there=cost.devices_there,
+        bytes_total=cost.bytes_total,
+        money_total=cost.money_total,
+        bytes_by_way=cost.bytes_by_way,
+        devices_by_way=cost.devices_by_way,
+        is_upper_bound=cost.is_upper_bound,
+    )
+
+
+# --- Ledger ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WayBytes:
+    """What one way put on the wire. `server_bytes` is None where others than this server carried all of it."""
+
+    way: str
+    agent_bytes: int
+    server_bytes: int | None
+    requests: int
+    devices: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceBytes:
+    """What one device put on the wire, and what that cost at its link class's price of today."""
+
+    device_id: UUID
+    device: str
+    link_class: str | None
+    ways: tuple[str, ...]
+    agent_bytes: int
+    server_bytes: int | None
+    money: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutLedger:
+    """The bytes of a rollout, failures and retries included.
+
+    Attributes:
+        devices: how many put bytes on the wire; `by_device` may show fewer of them, the most expensive first.
+    """
+
+    agent_bytes: int
+    server_bytes: int | None
+    requests: int
+    money: Decimal
+    devices: int
+    by_way: tuple[WayBytes, ...]
+    by_device: tuple[DeviceBytes, ...]
+
+
+def ledger_of_rollout(rollout: Rollout, *, device_limit: int = 1000) -> RolloutLedger:
+    """The bytes of a rollout by way and by device. A delivery that names another device's attempt is in nobody's ledger."""
+    entries = _entries_of(rollout)
+    totals = entries.aggregate(
+        agent=Sum("agent_bytes", default=0),
+        server=Sum("server_bytes"),
+        requests=Sum("requests", default=0),
+        devices=Count("device", distinct=True),
+    )
+    return RolloutLedger(
+        agent_bytes=totals["agent"],
+        server_bytes=totals["server"],
+        requests=totals["requests"],
+        money=_money(entries),
+        devices=totals["devices"],
+        by_way=_by_way(entries),
+        by_device=_by_device(entries, device_limit),
+    )
+
+
+def _entries_of(rollout: Rollout) -> QuerySet[LedgerEntry]:
+    attempts = Attempt.objects.filter(
+        pk=OuterRef("attempt_id"), rollout=rollout, installation__device=OuterRef("device")
+    )
+    return LedgerEntry.objects.filter(Exists(attempts)).order_by()
+
+
+def _money(entries: QuerySet[LedgerEntry]) -> Decimal:
+    by_price = entries.values_list("device__link_class__price_per_mb").annotate(Sum("agent_bytes"))
+    return sum((_price(price) * wire_bytes / BYTES_PER_MB for price, wire_bytes in by_price), Decimal(0))
+
+
+def _price(price: Decimal | None) -> Decimal:
+    return default_price() if price is None else price
+
+
+def _by_way(entries: QuerySet[LedgerEntry]) -> tuple[WayBytes, ...]:
+    rows = (
+        entries.values_list("way")
+        .annotate(Sum("agent_bytes"), Sum("server_bytes"), Sum("requests"), Count("device", distinct=True))
+        .order_by("way")
+    )
+    return tuple(WayBytes(*row) for row in rows)
+
+
+def _by_device(entries: QuerySet[LedgerEntry], limit: int) -> tuple[DeviceBytes, ...]:
+    rows = list(
+        entries.values("device")
+        .annotate(agent=Sum("agent_bytes"), server=Sum("server_bytes"))
+        .order_by("-agent", "device")[:limit]
+    )
+    shown = [row["device"] for row in rows]
+    devices = {device.pk: device for device in Device.objects.filter(pk__in=shown).select_related("link_class")}
+    ways: dict[UUID, set[str]] = defaultdict(set)
+    for device_id, way in entries.filter(device__in=shown).values_list("device", "way").distinct():
+        ways[device_id].add(way)
+    return tuple(_device_bytes(row, devices[row["device"]], ways[row["device"]]) for row in rows)
+
+
+def _device_bytes(row: Mapping[str, Any], device: Device, ways: Iterable[str]) -> DeviceBytes:
+    link_class = device.link_class
+    return DeviceBytes(
+        device_id=device.pk,
+        device=device.name,
+        link_class=link_class.name if link_class else None,
+        ways=tuple(sorted(ways)),
+        agent_bytes=row["agent"],
+        server_bytes=row["server"],
+        money=_price(link_class.price_per_mb if link_class else None) * row["agent"] / BYTES_PER_MB,
+    )

@@ -1,0 +1,78 @@
+"""How installations come under a rollout, and leave it: the writes that rollouts and polls share."""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from django.db.models import Exists, F, OuterRef, QuerySet
+from django.utils import timezone
+
+from fleet.devices.models import Device, Installation
+from fleet.devices.selectors import condition, parse_query
+from fleet.rollouts.engine import LIVE
+from fleet.rollouts.models import Attempt, CohortMember, Rollout
+
+Outcome = CohortMember.Outcome
+BATCH_SIZE = 2000
+
+
+def assign_target(*, rollout: Rollout, installations: QuerySet[Installation]) -> int:
+    """Bring the installations under the rollout; returns how many. Who holds the target already is closed at once."""
+    members = [
+        CohortMember(rollout=rollout, installation_id=pk, outcome=_first_outcome(rollout, current_id))
+        for pk, current_id in installations.order_by("pk").values_list("pk", "current")
+    ]
+    CohortMember.objects.bulk_create(
+        members,
+        batch_size=BATCH_SIZE,
+        update_conflicts=True,  # an installation may leave its device and come back while the rollout runs
+        unique_fields=["rollout", "installation"],
+        update_fields=["outcome"],
+    )
+    installations.update(target=rollout.target, rollout=rollout, updated_at=timezone.now())
+    return len(members)
+
+
+def _first_outcome(rollout: Rollout, current_id: int | None) -> CohortMember.Outcome:
+    return Outcome.THERE if current_id == rollout.target.artifact_id else Outcome.PENDING
+
+
+def join_running_rollouts(*, device: Device, model_line_ids: Collection[int]) -> None:
+    """Bring the device's new installations under the latest live rollout whose cohort they match."""
+    rollouts = (
+        Rollout.objects.filter(state__in=LIVE, target__version__model_line_id__in=model_line_ids)
+        .select_related("group", "target__version")
+        .order_by("-started_at")
+    )
+    waiting = set(model_line_ids)
+    for rollout in rollouts:
+        line_id = rollout.target.version.model_line_id
+        if line_id in waiting and _matches(device, rollout):
+            waiting.discard(line_id)
+            assign_target(rollout=rollout, installations=device.installations.filter(model_line_id=line_id))
+
+
+def _matches(device: Device, rollout: Rollout) -> bool:
+    if rollout.group is None:
+        return True
+    return Device.objects.filter(condition(parse_query(rollout.group.query)), pk=device.pk).exists()
+
+
+def close_arrived(*, device: Device) -> list[UUID]:
+    """Close the memberships of installations that hold their target without an attempt, e.g. from a bundle; returns the rollouts to look at.
+
+    One with an open attempt is left: its own events will say how it ended.
+    """
+    under_way = Attempt.objects.filter(
+        installation=OuterRef("installation"), rollout=OuterRef("rollout"), state=Attempt.State.OPEN
+    )
+    arrived = CohortMember.objects.filter(
+        ~Exists(under_way),
+        rollout__state__in=LIVE,
+        outcome=Outcome.PENDING,
+        installation__device=device,
+        installation__current=F("rollout__target__artifact"),
+    )
+    rollouts = dict(arrived.values_list("pk", "rollout"))
+    if rollouts:
+        CohortMember.objects.filter(pk__in=rollouts, outcome=Outcome.PENDING).update(outcome=Outcome.THERE)
+    return list(rollouts.values())

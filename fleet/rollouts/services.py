@@ -1,0 +1,198 @@
+"""The verbs of people on rollouts."""
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.utils import timezone
+
+from access.actors import Actor
+from access.services import record_audit
+from fleet.devices.models import Group, Installation
+from fleet.devices.queries import installations_in
+from fleet.errors import CohortEmpty, RolloutOverlap, RolloutTarget
+from fleet.ledger.queries import VariantCost, cost_of_variant
+from fleet.rollouts.completion import finish_completed
+from fleet.rollouts.engine import LIVE, Verb, next_state
+from fleet.rollouts.joining import assign_target
+from fleet.rollouts.models import CohortMember, Rollout
+from fleet.rollouts.patches import request_patches_to
+from registry.models import ModelLine, Variant, Version
+
+Outcome = CohortMember.Outcome
+
+
+def open_rollout(
+    *,
+    actor: Actor,
+    target: Variant,
+    group: Group | None = None,
+    wait_for_delta_s: int = 600,
+    created_by: User | None = None,
+    start: bool = False,
+) -> Rollout:
+    """Plan to bring the group, or every device, to the target; with `start`, at once.
+
+    Raises:
+        RolloutTarget: the target's version was yanked; or it is a draft and `start` is asked for.
+        RolloutOverlap, CohortEmpty: as `start_rollout`.
+    """
+    with transaction.atomic():
+        if target.version.state == Version.State.YANKED:
+            raise RolloutTarget(f"{target.version} was yanked: {target.version.yank_reason or 'no reason given'}")
+        rollout = Rollout.objects.create(
+            target=target, group=group, wait_for_delta_s=wait_for_delta_s, created_by=created_by
+        )
+        detail = {"target": str(target), "group": group.name if group else None}
+        record_audit(actor=actor, action="open_rollout", subject=str(rollout.pk), detail=detail)
+        if start:
+            rollout = _start(actor, rollout)
+    _after_start(rollout)
+    rollout.refresh_from_db(fields=["state", "closed_at"])
+    return rollout
+
+
+def start_rollout(*, actor: Actor, rollout: Rollout) -> Rollout:
+    """Set the target on the cohort's installations and keep the forecast.
+
+    Raises:
+        RolloutState: it is no draft.
+        RolloutTarget: the target's version is not published.
+        CohortEmpty: no installation matches the group.
+        RolloutOverlap: an installation of the cohort stands under another running or paused rollout.
+    """
+    with transaction.atomic():
+        rollout = _start(actor, rollout)
+    _after_start(rollout)
+    rollout.refresh_from_db(fields=["state", "closed_at"])
+    return rollout
+
+
+def _start(actor: Actor, rollout: Rollout) -> Rollout:
+    # The line is locked first: of two rollouts that start at once the second sees the first, and so does a device that comes now.
+    line = ModelLine.objects.select_for_update(no_key=True).get(versions__variants__rollouts=rollout)
+    rollout = _locked(rollout)
+    rollout.state = next_state(rollout.state, Verb.START)
+    _check_target(rollout.target)
+    cohort = _locked_cohort(rollout, line)
+    rollout.forecast = _forecast(cost_of_variant(variant=rollout.target, group=rollout.group))
+    rollout.started_at = timezone.now()
+    rollout.save(update_fields=["state", "forecast", "started_at"])
+    count = assign_target(rollout=rollout, installations=cohort)
+    record_audit(actor=actor, action="start_rollout", subject=str(rollout.pk), detail={"installations": count})
+    return rollout
+
+
+def _after_start(rollout: Rollout) -> None:
+    """What needs the start committed: finishing where all are there already, and asking for the patches."""
+    if rollout.state in LIVE:
+        finish_completed([rollout.pk])
+    request_patches_to(variant=rollout.target)
+
+
+def _locked(rollout: Rollout) -> Rollout:
+    details = Rollout.objects.select_related("group", "target__artifact", "target__version__model_line")
+    return details.select_for_update(of=("self",), no_key=True).get(pk=rollout.pk)
+
+
+def _check_target(target: Variant) -> None:
+    if target.version.state != Version.State.PUBLISHED:
+        raise RolloutTarget(f"{target.version} is {target.version.state}; only a published version can be rolled out")
+
+
+def _locked_cohort(rollout: Rollout, line: ModelLine) -> QuerySet[Installation]:
+    """The cohort's installations, locked in the order of their ids, so that no other writer can wait in a circle.
+
+    Raises:
+        CohortEmpty, RolloutOverlap: see `start_rollout`.
+    """
+    cohort = installations_in(model_line=line, group=rollout.group)
+    count = len(cohort.select_for_update(of=("self",), no_key=True).order_by("pk").values_list("pk"))
+    if not count:
+        where = f"in the group {rollout.group.name}" if rollout.group else "in the fleet"
+        raise CohortEmpty(f"no device {where} has {line.name}; devices appear with their first poll")
+    other = cohort.filter(rollout__state__in=LIVE).order_by("pk").values_list("rollout", flat=True).first()
+    if other is not None:
+        raise RolloutOverlap(
+            f"the rollout {other} is running on an installation of this cohort; finish or abort it first"
+        )
+    return Installation.objects.filter(pk__in=cohort.order_by().values("pk"))
+
+
+def _forecast(cost: VariantCost) -> dict[str, object]:
+    return {
+        "devices": cost.devices,
+        "devices_there": cost.devices_there,
+        "bytes_total": cost.bytes_total,
+        "money_total": str(cost.money_total),
+        "bytes_by_way": dict(cost.bytes_by_way),
+        "devices_by_way": dict(cost.devices_by_way),
+        "is_upper_bound": cost.is_upper_bound,
+    }
+
+
+def pause_rollout(*, actor: Actor, rollout: Rollout) -> Rollout:
+    """Let no device start or finish until it is resumed. What a device has activated stays.
+
+    Raises:
+        RolloutState: it does not run.
+    """
+    return _change_state(actor, rollout, Verb.PAUSE)
+
+
+def resume_rollout(*, actor: Actor, rollout: Rollout) -> Rollout:
+    """Go on where it was paused.
+
+    Raises:
+        RolloutState: it is not paused.
+    """
+    rollout = _change_state(actor, rollout, Verb.RESUME)
+    finish_completed([rollout.pk])
+    rollout.refresh_from_db(fields=["state", "closed_at"])
+    return rollout
+
+
+@transaction.atomic
+def _change_state(actor: Actor, rollout: Rollout, verb: Verb) -> Rollout:
+    rollout = _locked(rollout)
+    rollout.state = next_state(rollout.state, verb)
+    rollout.save(update_fields=["state"])
+    record_audit(actor=actor, action=f"{verb}_rollout", subject=str(rollout.pk))
+    return rollout
+
+
+@transaction.atomic
+def abort_rollout(*, actor: Actor, rollout: Rollout, roll_back: bool = False) -> Rollout:
+    """End it. Installations that succeeded stay, or with `roll_back` step back to what they had, which costs no byte; the rest keep what they have.
+
+    Raises:
+        RolloutState: it has ended.
+    """
+    rollout = _locked(rollout)
+    rollout.state = next_state(rollout.state, Verb.ABORT)
+    rollout.closed_at = timezone.now()
+    rollout.save(update_fields=["state", "closed_at"])
+    len(rollout.installations.select_for_update(no_key=True).order_by("pk").values_list("pk"))
+    stays = rollout.members.filter(outcome__in=[Outcome.SUCCEEDED, Outcome.THERE]).values("installation")
+    cleared = rollout.installations.exclude(pk__in=stays).update(target=None, updated_at=timezone.now())
+    stepping_back = _step_back(rollout) if roll_back else 0
+    detail = {"roll_back": roll_back, "cleared": cleared, "stepping_back": stepping_back}
+    record_audit(actor=actor, action="abort_rollout", subject=str(rollout.pk), detail=detail)
+    return rollout
+
+
+def _step_back(rollout: Rollout) -> int:
+    """Send those that succeeded to their previous variant, where that is still published; returns how many."""
+    previous = Variant.objects.filter(
+        version__model_line=OuterRef("model_line"),
+        version__state=Version.State.PUBLISHED,
+        artifact=OuterRef("previous"),
+    ).order_by("-version__published_at", "-pk")
+    able = rollout.installations.filter(
+        memberships__in=rollout.members.filter(outcome=Outcome.SUCCEEDED),
+        current=F("target__artifact"),
+        previous__variants__version__state=Version.State.PUBLISHED,
+        previous__variants__version__model_line=F("model_line"),
+    )
+    return Installation.objects.filter(pk__in=able.order_by().values("pk")).update(
+        target=Subquery(previous.values("pk")[:1]), updated_at=timezone.now()
+    )
