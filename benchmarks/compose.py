@@ -18,6 +18,7 @@ from benchmarks.report import SCHEMA_ID, Absent, Maybe, settle
 from benchmarks.validity import judge
 
 RULER_VERSION = "1.0"
+_LEDGER = Absent("see the ledger")
 _NO_SAMPLES = Absent("no sample set was given")
 
 
@@ -59,8 +60,8 @@ def report_of(run: Run, request: Mapping[str, Any], *, started: float) -> dict[s
             throttled=throttling["core_throttle_count_delta"],
         ),
         "cost": {
-            "download_bytes": Absent("a benchmark downloads nothing; see the attempt's ledger"),
-            "bytes_on_wire": Absent("a benchmark downloads nothing; see the attempt's ledger"),
+            "download_bytes": _LEDGER,
+            "bytes_on_wire": _LEDGER,
             "disk_bytes": run.model_bytes,
         },
     }

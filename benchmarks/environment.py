@@ -10,9 +10,24 @@ from typing import Any
 from benchmarks.report import Absent, Maybe
 
 _CPU_FLAGS = frozenset(
-    "amx_bf16 amx_int8 asimd asimddp asimdhp avx avx2 avx512_bf16 avx512_vnni avx512f avx_vnni bf16 f16c fma i8mm neon "
-    "sme sse4_2 sve sve2".split()
+    (
+        *(
+            "amx_bf16",
+            "amx_int8",
+            "asimd",
+            "asimddp",
+            "asimdhp",
+            "avx",
+            "avx2",
+            "avx512_bf16",
+            "avx512_vnni",
+            "avx512f",
+        ),
+        *("avx_vnni", "bf16", "f16c", "fma", "i8mm", "neon", "sme", "sse4_2", "sve", "sve2"),
+    )
 )
+
+_NOT_READ = Absent("not read by this version of the ruler")
 
 
 def before_run(root: Path = Path("/")) -> dict[str, Any]:
@@ -48,9 +63,9 @@ def environment_block(
         "libc": " ".join(platform.libc_ver()).strip() or Absent("the C library does not say"),
         "virt": "hypervisor" if "hypervisor" in flags else Absent("no hypervisor flag in /proc/cpuinfo"),
         "cpufreq": _cpufreq(root),
-        "power_mode": Absent("no power mode is read on this kind of device"),
+        "power_mode": _NOT_READ,
         "power_source": _power_source(psutil.sensors_battery()),
-        "psu_undervolt": Absent("no under-voltage sensor is read on this kind of device"),
+        "psu_undervolt": _NOT_READ,
         "load_avg_before": before["load_avg_before"],
         "psi_cpu_some_us_delta": _delta(before["psi_some_us"], psi_cpu_some_us(root)),
         "thermal_before": before["thermal_before"],
@@ -65,9 +80,9 @@ def throttling_block(before: Mapping[str, Any], root: Path = Path("/")) -> dict[
     return {
         "evidence": "unavailable" if unknown else "confirmed" if delta else "none",
         "core_throttle_count_delta": delta,
-        "rpi_get_throttled": Absent("vcgencmd is not asked"),
-        "temp_max_c": Absent("temperature is not sampled during the run"),
-        "freq_ratio_min": Absent("clock frequency is not sampled during the run"),
+        "rpi_get_throttled": _NOT_READ,
+        "temp_max_c": _NOT_READ,
+        "freq_ratio_min": _NOT_READ,
     }
 
 
@@ -148,5 +163,5 @@ def _zone_temperatures(root: Path) -> Maybe[dict[str, float]]:
 
 def _power_source(battery: Any) -> Maybe[str]:
     if battery is None:
-        return Absent("no battery, so the system does not say")
+        return Absent("no battery in /sys, so it is not known")
     return "mains" if battery.power_plugged else "battery"

@@ -1,7 +1,7 @@
 """Latency histograms that can be added up over devices; percentiles cannot.
 
 Bucket bounds are the same everywhere and forever, like in HdrHistogram: each power of two is cut into 16 equal parts,
-so a bucket is at most 6.25 % wide. Stored sparsely as `[[bucket, count], ...]` in bucket order under the scheme's name.
+so a bucket is at most 6.25 % wide. Stored as the first bucket's number and the counts from there on.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -48,23 +48,24 @@ def merge(histograms: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     for histogram in histograms:
         if histogram["scheme"] != SCHEME:
             raise ValueError(f"histogram scheme {histogram['scheme']!r} cannot be merged with {SCHEME!r}")
-        for bucket, count in histogram["counts"]:
+        for bucket, count in enumerate(histogram["counts"], start=histogram["first"]):
             counts[bucket] = counts.get(bucket, 0) + count
     return _pack(counts)
 
 
 def quantile(histogram: Mapping[str, Any], share: float) -> float | None:
     """The middle of the bucket that holds the quantile, or None for an empty histogram."""
-    counts: Sequence[Sequence[int]] = histogram["counts"]
-    wanted = share * sum(count for _, count in counts)
+    counts: Sequence[int] = histogram["counts"]
+    wanted = share * sum(counts)
     seen = 0
-    for bucket, count in counts:
+    for bucket, count in enumerate(counts, start=histogram["first"]):
         seen += count
-        if seen >= wanted:
+        if count and seen >= wanted:
             low, high = bucket_bounds(bucket)
             return (low + high - 1) / 2
     return None
 
 
 def _pack(counts: Mapping[int, int]) -> dict[str, Any]:
-    return {"scheme": SCHEME, "counts": [[bucket, counts[bucket]] for bucket in sorted(counts)]}
+    first, last = min(counts, default=0), max(counts, default=-1)
+    return {"scheme": SCHEME, "first": first, "counts": [counts.get(bucket, 0) for bucket in range(first, last + 1)]}

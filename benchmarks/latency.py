@@ -1,8 +1,6 @@
 """The report's figures about time: latency distribution, steadiness, contention."""
 
-import hashlib
 import statistics as stdlib_statistics
-import sys
 from array import array
 from collections.abc import Sequence
 from typing import Any
@@ -20,10 +18,12 @@ from benchmarks.statistics import (
 )
 from benchmarks.timing import Window
 
+_NOT_READ = Absent("not read by this version of the ruler")
+
 
 def pool(windows: Sequence[Window]) -> "array[int]":
     """The latencies of all windows in the order they were measured."""
-    together: "array[int]" = array("Q")
+    together: array[int] = array("Q")
     for window in windows:
         together.extend(window.latencies_ns)
     return together
@@ -31,8 +31,7 @@ def pool(windows: Sequence[Window]) -> "array[int]":
 
 def latency_block(windows: Sequence[Window]) -> dict[str, Any]:
     """The distribution over the whole timed run, in nanoseconds."""
-    raw = pool(windows)
-    ordered = sorted(raw)
+    ordered = sorted(pool(windows))
     n = len(ordered)
     interval = median_interval(ordered)
     outliers = count_outliers(ordered)
@@ -53,7 +52,7 @@ def latency_block(windows: Sequence[Window]) -> dict[str, Any]:
         "p50_ci95": list(interval) if interval else Absent(f"needs n >= 6, there are {n}"),
         "outliers": {"mild": outliers.mild, "severe": outliers.severe},
         "hist": histogram_of(ordered),
-        "raw_sha256": hashlib.sha256(_little_endian(raw)).hexdigest(),
+        "raw_sha256": Absent("raw latencies are not kept"),
         "cpu_ns_per_inference": round(sum(window.cpu_ns for window in windows) / n),
     }
 
@@ -71,13 +70,6 @@ def _too_few(ordered: Sequence[int], min_n: int) -> Absent:
     return Absent(f"needs n >= {min_n}, there are {len(ordered)}")
 
 
-def _little_endian(values: "array[int]") -> bytes:
-    if sys.byteorder == "big":
-        values = array("Q", values)
-        values.byteswap()
-    return values.tobytes()
-
-
 def steady_state_block(windows: Sequence[Window]) -> dict[str, Any]:
     """Windows as columns, the drift from the first quarter to the last, and the stability of the last three."""
     quarter = len(windows) // 4
@@ -86,8 +78,8 @@ def steady_state_block(windows: Sequence[Window]) -> dict[str, Any]:
             "t_s": [round(window.started_ns / 1e9, 3) for window in windows],
             "n": [len(window.latencies_ns) for window in windows],
             "p50_ns": [_p50(window.latencies_ns) for window in windows],
-            "temp_c": Absent("temperature is not sampled at window edges"),
-            "freq_khz": Absent("clock frequency is not sampled at window edges"),
+            "temp_c": _NOT_READ,
+            "freq_khz": _NOT_READ,
         },
         "drift_last_over_first": (
             round(_p50(pool(windows[-quarter:])) / _p50(pool(windows[:quarter])), 4)

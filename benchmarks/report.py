@@ -7,7 +7,7 @@ While a report is put together, a figure that could not be had is an `Absent(rea
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 SCHEMA_ID = "bench-report/1"
 
@@ -21,7 +21,7 @@ class Absent:
     reason: str
 
 
-Maybe = _T | Absent
+Maybe: TypeAlias = _T | Absent
 
 
 def settle(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,7 +46,8 @@ def _settle(node: Any, pointer: str, reasons: dict[str, str]) -> Any:
         return {key: _settle(value, f"{pointer}/{_escape(key)}", reasons) for key, value in node.items()}
     if isinstance(node, (list, tuple)):
         return [_settle(value, f"{pointer}/{index}", reasons) for index, value in enumerate(node)]
-    return node
+    # Six significant digits are more than any figure here is worth, and reports travel over links that cost money.
+    return float(f"{node:.6g}") if isinstance(node, float) else node
 
 
 def _escape(key: str) -> str:

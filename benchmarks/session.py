@@ -66,7 +66,7 @@ class Model:
         Raises:
             InferenceFailed: the runtime refuses the inputs, or a kernel fails.
         """
-        return translate(lambda: self.session.run(self.output_names, feeds), InferenceFailed)  # type: ignore[no-any-return]
+        return translate(lambda: self.session.run(self.output_names, feeds), InferenceFailed)
 
 
 def open_model(path: str, *, intra_op: int = 1) -> Model:

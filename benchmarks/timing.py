@@ -48,30 +48,40 @@ def run_windows(infer: Callable[[int], object], plan: TierPlan, at_edge: Callabl
         plan: minima and maximum of the whole run.
         at_edge: reads what is read at window edges.
     """
-    window_ns = int(plan.min_duration_s * 1e9 / plan.windows)
-    window_n = -(-plan.min_queries // plan.windows)
     started = time.perf_counter_ns()
-    deadline = started + int(plan.max_duration_s * 1e9)
+    goal = _Goal(
+        wall_ns=int(plan.min_duration_s * 1e9 / plan.windows),
+        n=-(-plan.min_queries // plan.windows),
+        deadline_ns=started + int(plan.max_duration_s * 1e9),
+    )
     windows: list[Window] = []
     at_edge()
     done = 0
-    while len(windows) < plan.windows and time.perf_counter_ns() < deadline:
-        window = _run_window(infer, done, window_ns, window_n, deadline, started)
+    while len(windows) < plan.windows and time.perf_counter_ns() < goal.deadline_ns:
+        window = _run_window(infer, done, goal, run_started=started)
         at_edge()
         done += len(window.latencies_ns)
         windows.append(window)
     return windows
 
 
-def _run_window(
-    infer: Callable[[int], object], first: int, window_ns: int, window_n: int, deadline: int, run_started: int
-) -> Window:
+@dataclass(frozen=True, slots=True)
+class _Goal:
+    """When a window ends: both minima are met, or the run's deadline has passed."""
+
+    wall_ns: int
+    n: int
+    deadline_ns: int
+
+
+def _run_window(infer: Callable[[int], object], first: int, goal: _Goal, *, run_started: int) -> Window:
     clock = time.perf_counter_ns
-    latencies: "array[int]" = array("Q")
+    latencies: array[int] = array("Q")
     cpu = time.process_time_ns()
     opened = now = clock()
     index = first
-    while (now - opened < window_ns or len(latencies) < window_n) and now < deadline:
+    # At least one inference, so that no window is empty however late it is.
+    while not latencies or ((now - opened < goal.wall_ns or len(latencies) < goal.n) and now < goal.deadline_ns):
         asked = clock()
         infer(index)
         now = clock()

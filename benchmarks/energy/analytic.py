@@ -39,11 +39,11 @@ def analytic_block(static: Mapping[str, Any]) -> Maybe[dict[str, Any]]:
         "e_mem_j": dram_j,
         "fits_8192_kib": fits,
         "e_total_j": [mac_j, mac_j] if fits else [mac_j + joules for joules in dram_j],
-        "note": "relative lower bound, not joules measured; e_mem_j reads every weight once from DRAM",
+        "note": "relative lower bound, not measured; e_mem_j: every weight once from DRAM",
     }
 
 
 def _price(pair: str) -> float | None:
-    prices = [_MAC_PJ.get(dtype) for dtype in pair.split("\u00d7")]
-    known = [price for price in prices if price is not None]
-    return max(known) if len(known) == len(prices) or "float32" in pair else None
+    """The dearer operand's price; weights of other widths (int4) are widened to what the activations have."""
+    act, weight = (_MAC_PJ.get(dtype) for dtype in pair.split("\u00d7"))
+    return None if act is None else max(act, weight or 0.0)

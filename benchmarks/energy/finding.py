@@ -18,4 +18,4 @@ def find_meter(*, sys_root: Path = Path("/sys"), watts: float | None = None) -> 
         reasons.append(found.reason)
     if watts is not None:
         return CpuTimeMeter(watts)
-    return Absent("; ".join([*reasons, "and no watts were given for CPU time"]))
+    return Absent("; ".join([*reasons, "no watts given"]))

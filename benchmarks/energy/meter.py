@@ -10,6 +10,9 @@ class EnergyUnreadable(Exception):
     """A counter could not be read, or ran backwards. The message becomes the reason in the report."""
 
 
+_UNSTATED = Absent("the counter states no accuracy")
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where the joules come from.
@@ -26,7 +29,7 @@ class Source:
     tier: int
     scope: str
     detail: str
-    u_rel_pct: Maybe[float] = Absent("the counter states no accuracy")
+    u_rel_pct: Maybe[float] = _UNSTATED
 
 
 @dataclass(frozen=True, slots=True)

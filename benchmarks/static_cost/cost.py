@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf ships no stubs
 from onnx import GraphProto, ModelProto, ValueInfoProto
 
 from benchmarks.errors import ModelUnloadable
@@ -113,7 +113,9 @@ def _parse(path: Path) -> ModelProto:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
             view = memoryview(mapped)
             try:
-                return ModelProto.FromString(view)  # type: ignore[arg-type]  # any buffer is accepted and nothing is copied
+                model = ModelProto()
+                model.ParseFromString(view)  # takes any buffer; bytes would be one more copy of the file
+                return model
             finally:
                 view.release()
     except (OSError, ValueError, DecodeError) as error:  # ValueError: an empty file cannot be mapped

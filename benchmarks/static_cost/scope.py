@@ -6,7 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import GraphProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
 
-_NAMES = {TensorProto.FLOAT: "float32", TensorProto.DOUBLE: "float64"}
+_DTYPES: dict[int, str] = {
+    **{number: name.lower() for name, number in TensorProto.DataType.items()},
+    TensorProto.FLOAT: "float32",
+    TensorProto.DOUBLE: "float64",
+}
 _BITS = {
     **dict.fromkeys(("float64", "int64", "uint64", "complex64"), 64),
     **dict.fromkeys(("float32", "int32", "uint32"), 32),
@@ -23,7 +27,7 @@ VIEWS = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
 
 def dtype_name(element_type: int) -> str:
     """The dtype of an ONNX element type, as numpy spells it."""
-    return _NAMES.get(element_type) or str(TensorProto.DataType.Name(element_type)).lower()
+    return _DTYPES.get(element_type, f"type-{element_type}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,8 @@ def constant_of(node: NodeProto) -> TensorProto | None:
     """The tensor that a Constant node holds, also when it is written as numbers."""
     for attribute in node.attribute:
         if attribute.name == "value":
-            return attribute.t
+            tensor: TensorProto = attribute.t
+            return tensor
         if attribute.name == "value_int":
             return numpy_helper.from_array(np.array(attribute.i, np.int64))
         if attribute.name == "value_ints":

@@ -7,6 +7,8 @@ contrib operators that it does not know are replaced by standard ones with the s
 from collections.abc import Mapping, Sequence
 
 import onnx
+import onnx.inliner
+import onnx.shape_inference
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 # Shapes, axes, pads and trip counts are small and are read by shape inference; weights are not.

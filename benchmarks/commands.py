@@ -1,0 +1,115 @@
+"""Measure one ONNX model on this machine: latency, cold start, memory, CPU time, energy, and accuracy where samples are given.
+
+The model runs in a child process of its own, single stream, batch 1. Without --json a table is printed; with it, the
+whole report (bench-report/1) and nothing else.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.errors import BenchmarkError, RuntimeMissing, error_classes
+from benchmarks.runner import run_benchmark
+from benchmarks.table import table
+from benchmarks.tiers import TIER_NAMES, TIERS, Tier
+
+_STARTUP_S = 60.0
+
+EPILOG = "\n".join(
+    [
+        "tiers (least queries, least seconds):",
+        *(f"  {plan.name:8} {plan.min_queries:5}  {plan.min_duration_s:4g} s" for plan in TIERS.values()),
+        "",
+        "exit codes:",
+        "    0  done, whatever the report's validity says",
+        *(f"  {cls.exit_code:3}  {cls.title[0].lower()}{cls.title[1:]}" for cls in error_classes().values()),
+    ]
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("model", metavar="MODEL.onnx", type=Path)
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument("--tier", choices=TIER_NAMES, default="rapid", help="how long to measure (default: rapid)")
+    parser.add_argument("--samples", metavar="S.npz", type=Path, help="inputs, golden outputs and labels to use")
+    parser.add_argument(
+        "--shape", metavar="NAME=1,2,3", type=_shape, action="append", default=[], help="shape of an input; repeatable"
+    )
+    parser.add_argument(
+        "--threads", metavar="N", type=_positive_int, default=1, help="threads of the runtime (default: 1)"
+    )
+    parser.add_argument("--no-pin", action="store_true", help="let the system move the process between CPUs")
+    parser.add_argument("--watts", metavar="W", type=_positive, help="power of a busy core, where no sensor is")
+    parser.add_argument("--static", action="store_true", help="count MACs and bytes from the graph too (needs onnx)")
+    parser.add_argument("--device-class", metavar="NAME", help="what to call this kind of device in the report")
+    parser.add_argument("--timeout", metavar="S", type=_positive, help="give up after S seconds (default: by tier)")
+    parser.add_argument("--memory-limit-mib", metavar="MIB", type=_positive_int, help="bound on the child's memory")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Benchmark and print; the exit code. What goes wrong is one line on standard error."""
+    try:
+        report = _measure(args)
+    except BenchmarkError as error:
+        print(f"{args.model.name}: {error}", file=sys.stderr)
+        return error.exit_code
+    if args.json:
+        print(json.dumps(report))
+    else:
+        print("\n".join(table(report, args.model.name)))
+    return 0
+
+
+def _measure(args: argparse.Namespace) -> dict[str, Any]:
+    tier: Tier = args.tier
+    shapes = dict(args.shape)
+    return run_benchmark(
+        args.model,
+        tier=tier,
+        samples=args.samples,
+        shapes=shapes,
+        intra_op=args.threads,
+        pin=not args.no_pin,
+        timeout_s=args.timeout or TIERS[tier].max_duration_s + _STARTUP_S,
+        memory_limit_bytes=args.memory_limit_mib and args.memory_limit_mib * 2**20,
+        watts=args.watts,
+        artifact=_static(args.model, shapes) if args.static else None,
+        device_class=args.device_class,
+    )
+
+
+def _static(model: Path, shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    try:
+        from benchmarks.static_cost import count_static_cost
+    except ModuleNotFoundError as error:
+        raise RuntimeMissing(f"--static needs {error.name}: pip install 'smallfleet[server]'") from error
+    return count_static_cost(model, shapes=shapes).as_artifact()
+
+
+def _shape(text: str) -> tuple[str, tuple[int, ...]]:
+    name, _, dims = text.rpartition("=")
+    try:
+        shape = tuple(int(dim) for dim in dims.split(",") if dim)
+    except ValueError:
+        shape = (-1,)
+    if not name or any(dim < 0 for dim in shape):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=1,2,3")
+    return name, shape
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def _positive_int(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return value

@@ -1,0 +1,43 @@
+"""The schema of benchmark reports, as package data, and checking a report against it.
+
+The schema says which fields there are, of what type and unit. One rule it cannot say is checked here: every null has a
+reason under its JSON Pointer in `reasons`, and every reason a null. Unknown fields are allowed: readers ignore them.
+"""
+
+import json
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from benchmarks.errors import ReportInvalid
+from benchmarks.report import null_pointers
+
+
+@cache
+def _schema_text() -> str:
+    return resources.files(__package__).joinpath("bench-report-1.json").read_text(encoding="utf-8")
+
+
+def report_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of `bench-report/1`."""
+    schema: dict[str, Any] = json.loads(_schema_text())
+    return schema
+
+
+def validate(report: Any) -> None:
+    """Check a report that came from outside. Needs `jsonschema`, which a device does not have.
+
+    Raises:
+        ReportInvalid: naming the first place that is wrong.
+    """
+    import jsonschema
+
+    validator = jsonschema.Draft202012Validator(report_schema(), format_checker=jsonschema.FormatChecker())
+    error = next(iter(validator.iter_errors(report)), None)
+    if error is not None:
+        place = "/".join(["", *(str(part) for part in error.absolute_path)]) or "/"
+        raise ReportInvalid(f"{place}: {error.message[:200]}")
+    nulls, reasons = null_pointers(report), set(report["reasons"])
+    if nulls != reasons:
+        odd = min(nulls ^ reasons)
+        raise ReportInvalid(f"{odd}: {'null without a reason' if odd in nulls else 'a reason without a null'}")

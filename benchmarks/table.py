@@ -1,0 +1,97 @@
+"""A report as lines for a person. What is absent is said with its reason, like in the report."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_WIDTH = 12
+
+
+def table(report: Mapping[str, Any], name: str) -> list[str]:
+    """The lines of the table."""
+    return [f"{label:{_WIDTH}} {text}" for label, text in _rows(report, name)]
+
+
+def _rows(report: Mapping[str, Any], name: str) -> Iterator[tuple[str, str]]:
+    artifact, runtime, work = report["artifact"], report["runtime"], report["workload"]
+    yield "model", f"{name}, {artifact['bytes'] / 1e6:.3f} MB, sha256 {artifact['model_sha256'][:12]}"
+    threads = f"{runtime['intra_op']} thread{'s' if runtime['intra_op'] > 1 else ''}"
+    yield "runtime", f"{runtime['name']} {runtime['version']}, {', '.join(runtime['providers_requested'])}, {threads}"
+    yield "run", f"{work['tier']}, {work['n']} inferences in {work['timed_s']:g} s, input {work['input'][:24]}"
+    yield "validity", _validity(report["validity"])
+    yield from _times(report)
+    yield "memory", _memory(report["memory"])
+    yield "energy", _energy(report)
+    yield "accuracy", _accuracy(report)
+    if artifact["static"]:
+        yield "static", _static(artifact["static"])
+
+
+def _validity(validity: Mapping[str, Any]) -> str:
+    failed = [
+        f"{flag['id']} is {flag['value']}, limit {flag['limit']}" for flag in validity["flags"] if flag["ok"] is False
+    ]
+    return f"{validity['state']}{': ' if failed else ''}{'; '.join(failed)}"
+
+
+def _times(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    latency, cold = report["latency"], report["cold_start"]
+    interval = latency["p50_ci95"]
+    certainty = f" (95 % CI {_ns(interval[0])} to {_ns(interval[1])})" if interval else ""
+    yield "latency", f"p50 {_ns(latency['p50'])}{certainty}, mean {_ns(latency['mean'])}, max {_ns(latency['max'])}"
+    tails = [
+        f"{key} {_ns(latency[key])}, at most {_ns(latency[f'{key}_upper99'])} with 99 % confidence"
+        if latency[key] is not None
+        else f"{key} {report['reasons'][f'/latency/{key}']}"
+        for key in ("p90", "p99")
+    ]
+    yield from (("tail", tail) for tail in tails)
+    yield "CPU", f"{_ns(latency['cpu_ns_per_inference'])} per inference, share {report['contention']['cpu_share']:.3f}"
+    steps = [
+        f"{step} {cold[f'{step}_ms']:.1f}" for step in ("import", "file_read", "session_create", "first_inference")
+    ]
+    yield "cold start", f"{', '.join(steps)} ms"
+
+
+def _memory(memory: Mapping[str, Any]) -> str:
+    phases = ("runtime_rss", "load_peak", "run_peak", "model_attributable_peak")
+    named = [f"{phase} {_mib(memory[phase])}" for phase in phases]
+    return f"{', '.join(named)} ({memory['method']})"
+
+
+def _energy(report: Mapping[str, Any]) -> str:
+    energy = report["energy"]
+    if energy is None:
+        return f"none: {report['reasons']['/energy']}"
+    return f"{energy['j_per_inference_gross']:.3g} J per inference, {energy['method']} (tier {energy['tier']})"
+
+
+def _accuracy(report: Mapping[str, Any]) -> str:
+    accuracy = report["accuracy"]
+    if accuracy is None:
+        return f"none: {report['reasons']['/accuracy']}"
+    parts = []
+    if accuracy["value"] is not None:
+        low, high = accuracy["ci95"]
+        parts.append(f"{accuracy['metric']} {accuracy['value']:.4f} (95 % CI {low:.4f} to {high:.4f})")
+    if accuracy["golden_agreement"] is not None:
+        parts.append(f"agreement with golden outputs {accuracy['golden_agreement']:.4f}")
+    return f"{', '.join(parts) or 'outputs are no class scores'}, n {accuracy['n']}"
+
+
+def _static(static: Mapping[str, Any]) -> str:
+    macs = ", ".join(f"{count / 1e6:.3f} M {pair}" for pair, count in static["macs"].items()) or "none"
+    peak = static["peak_activation_bytes"]
+    activations = "unknown" if peak is None else f"{peak / 1e6:.3f} MB"
+    uncounted = f", uncounted {', '.join(static['ops_uncounted'])}" if static["ops_uncounted"] else ""
+    return f"MACs {macs}; parameters {static['param_bytes'] / 1e6:.3f} MB, activations {activations}{uncounted}"
+
+
+def _ns(value: float) -> str:
+    for unit, scale in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+        if value >= scale:
+            return f"{value / scale:.3g} {unit}"
+    return f"{value:.0f} ns"
+
+
+def _mib(value: float | None) -> str:
+    return "unknown" if value is None else f"{value / 2**20:.1f} MiB"
