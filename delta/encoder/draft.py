@@ -10,7 +10,7 @@ from delta.coders import zstd
 from delta.encoder.effort import Settings
 from delta.encoder.writers import WINDOW_BYTES, Block, BlockWriter, TextWriter, code_blocks
 from delta.format import Header, Identity, serialise_index
-from delta.predictors import Span
+from delta.predictors import PREDICTORS, Span
 from delta.predictors.copy import Copy
 from delta.predictors.literal import Literal
 from delta.predictors.table import Table
@@ -64,6 +64,11 @@ class Draft:
     def span_count(self) -> int:
         return len(self._spans)
 
+    @property
+    def reads_base(self) -> bool:
+        """Whether any span does; if none, the patch is packed."""
+        return any(PREDICTORS[span.predictor].reads_base for span in self._spans)
+
     def copy(self, base_offset: int, length: int) -> None:
         """Bytes of the base; joins the copy before it where that goes on."""
         last = self._spans[-1] if self._spans else None
@@ -107,7 +112,7 @@ class Draft:
         self._spans.append(_Planned(predictor, length, operands, role))
 
     def serialise(self, base: Identity | None, target: Identity) -> Iterator[bytes]:
-        """The patch's bytes, in pieces."""
+        """The patch's bytes, in pieces. `base` is named only where a span reads it."""
         streams, numbers = self._finished_streams()
         spans = [
             Span(span.predictor, span.length, (*span.operands, numbers[span.role]) if span.role else span.operands)
@@ -116,7 +121,7 @@ class Draft:
         index = serialise_index([entry for entry, _ in streams], spans)
         coded_index = zstd.compress(index, level=self._settings.zstd_level)
         header = Header(
-            base=base,
+            base=base if self.reads_base else None,
             target=target,
             window_bytes=WINDOW_BYTES,
             table_bytes=len(self._table),
