@@ -33,7 +33,7 @@ class Reason(Enum):
     CRASH = "crash"
 
 
-class ChildFailed(Exception):  # noqa: N818 - the name says what happened
+class ChildFailed(Exception):
     """The child ended without an answer."""
 
     def __init__(self, reason: Reason, text: str) -> None:
@@ -79,7 +79,9 @@ def run_child(module: str, arguments: Sequence[str], *, limits: Limits) -> bytes
             said, complaint = _listen(child, time.monotonic() + limits.timeout_s)
             code = child.wait()
         finally:
-            with contextlib.suppress(ProcessLookupError):  # also after a normal end: its own children must not outlive it
+            with contextlib.suppress(
+                ProcessLookupError
+            ):  # also after a normal end: its own children must not outlive it
                 os.killpg(child.pid, signal.SIGKILL)
     if code:
         raise _failure(code, complaint.decode(errors="replace"), limits)

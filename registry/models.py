@@ -166,12 +166,15 @@ class Patch(models.Model):
     base = models.ForeignKey(Artifact, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     target = models.ForeignKey(Artifact, on_delete=models.PROTECT, related_name="patches")
     patch_format = models.PositiveSmallIntegerField()
-    effort = models.CharField(max_length=16)
+    effort = models.CharField(max_length=16, blank=True, help_text="how hard the encoder tried; empty until it did")
     state = models.CharField(max_length=16, choices=State.choices, default=State.WANTED)
     artifact = models.ForeignKey(Artifact, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     tries = models.PositiveSmallIntegerField(default=0)
     failure = models.CharField(max_length=500, blank=True)
     wanted_at = models.DateTimeField(auto_now_add=True)
+    enqueued_at = models.DateTimeField(
+        null=True, blank=True, help_text="when a job was last made for it; jobs can be lost"
+    )
     claimed_at = models.DateTimeField(null=True, blank=True)
     built_at = models.DateTimeField(null=True, blank=True)
     build_s = models.FloatField(null=True)

@@ -43,7 +43,9 @@ def _inspect(kind: str, path: Path, memory_bytes: int, refusal: type[ArtifactRef
     except ChildFailed as failed:
         if failed.reason is Reason.MEMORY:
             raise refusal(f"the check stopped: {failed}; a file of this size should need less") from failed
-        raise InspectionFailed(f"the check stopped: {failed}; send the file again, or look at the server's load") from failed
+        raise InspectionFailed(
+            f"the check stopped: {failed}; send the file again, or look at the server's load"
+        ) from failed
     if "refused" in answer:
         raise refusal(answer["refused"])
     description: dict[str, Any] = answer["description"]

@@ -29,10 +29,14 @@ def parse_contract(encoded: bytes) -> dict[str, Any]:
         raise ContractInvalid(f"this is no JSON: {str(error)[:300]}") from error
     errors = [
         {"field": ".".join(map(str, error.absolute_path)), "message": error.message[:300]}
-        for error in sorted(_validator().iter_errors(contract), key=lambda error: list(map(str, error.absolute_path)))[:20]
+        for error in sorted(_validator().iter_errors(contract), key=lambda error: list(map(str, error.absolute_path)))[
+            :20
+        ]
     ]
     if errors:
-        raise ContractInvalid("the contract does not have the shape of smallfleet-contract/1; see `errors`", errors=errors)
+        raise ContractInvalid(
+            "the contract does not have the shape of smallfleet-contract/1; see `errors`", errors=errors
+        )
     for side in ("inputs", "outputs"):
         names = [port["name"] for port in contract[side]]
         if len(set(names)) != len(names):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf ships no stubs
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 
 from benchmarks.errors import BenchmarkError
@@ -49,7 +49,7 @@ def _parse(path: Path) -> ModelProto:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         view = memoryview(mapped)
         try:
-            model = ModelProto.FromString(view)  # type: ignore[arg-type]  # any buffer is read, and none is copied
+            model: ModelProto = ModelProto.FromString(view)  # any buffer is read, and none is copied
         except (DecodeError, ValueError) as error:
             raise FileRefused(f"this is no ONNX file, or it was cut short: {error}") from error
         finally:
@@ -133,7 +133,10 @@ def _attribute_tensors(attribute: AttributeProto) -> Iterator[TensorProto]:
     if attribute.HasField("t"):
         yield attribute.t
     yield from attribute.tensors
-    sparse_tensors = [*attribute.sparse_tensors, *([attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else [])]
+    sparse_tensors = [
+        *attribute.sparse_tensors,
+        *([attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []),
+    ]
     for sparse in sparse_tensors:
         yield from (sparse.values, sparse.indices)
 

@@ -31,7 +31,15 @@ def describe_samples(path: Path) -> dict[str, Any]:
         with zipfile.ZipFile(path) as archive:
             _check_sizes(archive.infolist(), path.stat().st_size)
             arrays = {_name(member): _array(archive, member) for member in archive.infolist()}
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+    except (
+        zipfile.BadZipFile,
+        zipfile.LargeZipFile,
+        EOFError,
+        OSError,
+        ValueError,
+        NotImplementedError,
+        RuntimeError,
+    ) as error:
         raise FileRefused(f"this is no readable .npz file: {str(error)[:300]}") from error
     return {"samples": _count(arrays), "arrays": arrays}
 

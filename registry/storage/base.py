@@ -117,7 +117,8 @@ class Staged:
 def sweep_staging(folder: Path, older_than_s: float) -> list[Path]:
     """Remove the staged files of processes that died; returns what was removed."""
     removed = []
-    for path in folder.glob(f"{STAGED_PREFIX}*"):
+    # Leading characters too: the encoder writes beside its output, under its name with a dot before it.
+    for path in folder.glob(f"*{STAGED_PREFIX}*"):
         try:
             if path.stat().st_mtime < time.time() - older_than_s:
                 path.unlink()

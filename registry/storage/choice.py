@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from registry.storage.base import ArtifactStore
 from registry.storage.folder import FolderStore
-from registry.storage.s3 import S3Store
+from registry.storage.s3 import S3Access, S3Store
 
 
 def store() -> ArtifactStore:
@@ -21,17 +21,17 @@ def store() -> ArtifactStore:
     return _store(
         settings.SMALLFLEET_STORE,
         settings.SMALLFLEET_STAGING,
-        settings.SMALLFLEET_S3_ENDPOINT_URL,
-        settings.SMALLFLEET_S3_REGION,
-        settings.SMALLFLEET_S3_ACCESS_KEY_ID,
-        settings.SMALLFLEET_S3_SECRET_ACCESS_KEY,
+        S3Access(
+            settings.SMALLFLEET_S3_ENDPOINT_URL,
+            settings.SMALLFLEET_S3_REGION,
+            settings.SMALLFLEET_S3_ACCESS_KEY_ID,
+            settings.SMALLFLEET_S3_SECRET_ACCESS_KEY,
+        ),
     )
 
 
 @lru_cache(maxsize=8)
-def _store(
-    address: str, staging: str, endpoint_url: str, region: str, access_key_id: str, secret_access_key: str
-) -> ArtifactStore:
+def _store(address: str, staging: str, access: S3Access) -> ArtifactStore:
     """One store per set of settings: an S3 client holds connections worth keeping."""
     if "://" not in address:
         if not Path(address).is_absolute():
@@ -40,6 +40,4 @@ def _store(
     parts = urlsplit(address)
     if parts.scheme != "s3" or not parts.netloc:
         raise ImproperlyConfigured(f"SMALLFLEET_STORE={address!r} is no absolute path and no s3://bucket/prefix")
-    return S3Store(
-        parts.netloc, parts.path.strip("/"), Path(staging), endpoint_url, region, access_key_id, secret_access_key
-    )
+    return S3Store(parts.netloc, parts.path.strip("/"), Path(staging), access)

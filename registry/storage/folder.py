@@ -8,7 +8,7 @@ from pathlib import Path
 from registry.storage.base import Staged, StoredFile, digest_path, full_disk_refused
 
 STAGING = "staging"
-_ARTIFACTS = "sha256"
+ARTIFACTS = "sha256"
 
 
 class _Part:
@@ -41,8 +41,13 @@ class FolderStore:
     def staging(self) -> Path:
         return self.root / STAGING
 
+    @property
+    def artifacts(self) -> Path:
+        """The folder of what was committed."""
+        return self.root / ARTIFACTS
+
     def _path(self, sha256: str) -> Path:
-        return self.root / _ARTIFACTS / digest_path(sha256)
+        return self.artifacts / digest_path(sha256)
 
     def stage(self) -> Staged:
         return Staged(self.staging)
@@ -75,11 +80,11 @@ class FolderStore:
     def delete(self, sha256: str) -> None:
         self._path(sha256).unlink()
 
-    def url(self, sha256: str, filename: str | None = None) -> str | None:  # noqa: ARG002 - the protocol's
+    def url(self, sha256: str, filename: str | None = None) -> str | None:
         return None
 
     def files(self) -> Iterator[StoredFile]:
-        for path in (self.root / _ARTIFACTS).glob("??/??/*"):
+        for path in (self.artifacts).glob("??/??/*"):
             try:
                 status = path.stat()
             except FileNotFoundError:  # removed between the listing and here

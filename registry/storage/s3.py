@@ -26,33 +26,39 @@ _MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
 _FULL = frozenset({"QuotaExceeded", "InsufficientCapacity", "XMinioStorageFull"})
 
 
-@dataclass(frozen=True)
-class S3Store:
-    """`s3://bucket/prefix/sha256/ab/cd/<digest>`; uploads wait for their check in the local folder `staging`.
+@dataclass(frozen=True, slots=True)
+class S3Access:
+    """How to reach the store. What is empty is left to boto3's own chain (environment, profile, instance role)."""
 
-    Empty `access_key_id` leaves the credentials to boto3's own chain (environment, profile, instance role).
-    """
-
-    bucket: str
-    prefix: str
-    staging: Path
     endpoint_url: str = ""
     region: str = "us-east-1"
     access_key_id: str = ""
     secret_access_key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class S3Store:
+    """`s3://bucket/prefix/sha256/ab/cd/<digest>`; uploads wait for their check in the local folder `staging`."""
+
+    bucket: str
+    prefix: str
+    staging: Path
+    access: S3Access
 
     @cached_property
     def _client(self) -> S3Client:
         import boto3
         from botocore.config import Config
 
-        session = boto3.session.Session()  # of our own: boto3's default session is not safe to create in several threads
+        session = (
+            boto3.session.Session()
+        )  # of our own: boto3's default session is not safe to create in several threads
         return session.client(
             "s3",
-            endpoint_url=self.endpoint_url or None,
-            region_name=self.region,
-            aws_access_key_id=self.access_key_id or None,
-            aws_secret_access_key=self.secret_access_key or None,
+            endpoint_url=self.access.endpoint_url or None,
+            region_name=self.access.region,
+            aws_access_key_id=self.access.access_key_id or None,
+            aws_secret_access_key=self.access.secret_access_key or None,
             config=Config(
                 signature_version="s3v4",
                 connect_timeout=10,
@@ -85,7 +91,10 @@ class S3Store:
                 self.bucket,
                 self._key(sha256),
                 Config=transfer,
-                ExtraArgs={"ContentType": "application/octet-stream", "CacheControl": "private, max-age=31536000, immutable"},
+                ExtraArgs={
+                    "ContentType": "application/octet-stream",
+                    "CacheControl": "private, max-age=31536000, immutable",
+                },
             )
 
     def open(self, sha256: str, start: int = 0, end: int | None = None) -> Readable:
@@ -177,6 +186,8 @@ def _s3_errors() -> Iterator[None]:
             raise FileNotFoundError(code) from error
         if code in _FULL:
             raise StoreFull("the object store has no room for this file; free some space and send it again") from error
-        raise StoreUnavailable("the object store refused; look at its credentials and bucket in the server's log") from error
+        raise StoreUnavailable(
+            "the object store refused; look at its credentials and bucket in the server's log"
+        ) from error
     except (BotoCoreError, S3UploadFailedError) as error:
         raise StoreUnavailable("the object store does not answer; try again") from error

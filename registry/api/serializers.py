@@ -1,0 +1,222 @@
+"""Shapes of the registry on the wire."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from registry.models import Artifact, Evaluation, ModelLine, Variant, Version, validate_name, validate_sha256
+from registry.services import Measured
+from registry.uploads import UPLOADED_KINDS
+
+_MAX_COUNT = 2**31 - 1
+
+
+class Sha256Field(serializers.CharField):
+    """A digest."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=64, validators=[validate_sha256], **options)
+
+
+class NameField(serializers.CharField):
+    """A name as it stands in addresses."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=64, validators=[validate_name], **options)
+
+
+class UploadQuerySerializer(serializers.Serializer[Any]):
+    """The query of an upload."""
+
+    kind = serializers.ChoiceField(choices=[kind.value for kind in UPLOADED_KINDS])
+    sha256 = Sha256Field()
+
+
+class ArtifactSerializer(serializers.ModelSerializer[Artifact]):
+    """An artifact."""
+
+    static_cost = serializers.JSONField(allow_null=True, read_only=True)
+
+    class Meta:
+        model = Artifact
+        fields = ["sha256", "size_bytes", "kind", "static_cost"]
+
+
+class ArtifactReferenceSerializer(serializers.ModelSerializer[Artifact]):
+    """An artifact that something else refers to."""
+
+    class Meta:
+        model = Artifact
+        fields = ["sha256", "size_bytes"]
+
+
+class ModelLineRequestSerializer(serializers.Serializer[Any]):
+    """A wish for a model line. What is left out is not compared with what is there."""
+
+    name = NameField()
+    title = serializers.CharField(max_length=200, allow_blank=True, required=False)
+    description = serializers.CharField(max_length=10_000, allow_blank=True, required=False)
+
+
+class ModelLineSerializer(serializers.ModelSerializer[ModelLine]):
+    """A model line."""
+
+    class Meta:
+        model = ModelLine
+        fields = ["name", "title", "description", "created_at"]
+
+
+class ModelLineSummarySerializer(serializers.Serializer[Any]):
+    """A model line in a list."""
+
+    name = serializers.CharField(source="line.name")
+    title = serializers.CharField(source="line.title")
+    description = serializers.CharField(source="line.description")
+    created_at = serializers.DateTimeField(source="line.created_at")
+    latest_version = serializers.CharField(allow_null=True)
+    version_count = serializers.IntegerField()
+
+
+class ToleranceSerializer(serializers.Serializer[Any]):
+    """How far a variant's outputs may be from the golden ones."""
+
+    atol = serializers.FloatField(min_value=0, allow_null=True, required=False)
+    rtol = serializers.FloatField(min_value=0, allow_null=True, required=False)
+    min_agreement = serializers.FloatField(min_value=0, max_value=1, allow_null=True, required=False)
+
+
+class EvaluationRequestSerializer(serializers.Serializer[Any]):
+    """A measured quality. The interval is 95 % and holds the value."""
+
+    metric = NameField()
+    value = serializers.FloatField()
+    sample_count = serializers.IntegerField(min_value=1, max_value=_MAX_COUNT)
+    dataset_sha256 = Sha256Field()
+    ci_low = serializers.FloatField(allow_null=True, default=None)
+    ci_high = serializers.FloatField(allow_null=True, default=None)
+    measured_by = serializers.CharField(max_length=100, allow_blank=True, default="")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        low, value, high = attrs["ci_low"], attrs["value"], attrs["ci_high"]
+        if (low is None) != (high is None):
+            raise serializers.ValidationError({"ci_low": "an interval needs both ci_low and ci_high"})
+        if low is not None and not low <= value <= high:
+            raise serializers.ValidationError(
+                {"ci_low": f"the interval {low} to {high} does not hold the value {value}"}
+            )
+        return attrs
+
+    def measured(self) -> Measured:
+        """The valid evaluation as a value."""
+        return Measured(**self.validated_data)
+
+
+class EvaluationSerializer(serializers.ModelSerializer[Evaluation]):
+    """An evaluation of a variant."""
+
+    class Meta:
+        model = Evaluation
+        fields = [
+            "metric", "value", "sample_count", "dataset_sha256", "ci_low", "ci_high", "measured_by", "created_at",
+        ]  # fmt: skip
+
+
+class VariantRequestSerializer(serializers.Serializer[Any]):
+    """A wish for a variant."""
+
+    sha256 = Sha256Field()
+    base_sha256 = Sha256Field(allow_null=True, default=None)
+    tolerances = ToleranceSerializer(required=False, default=dict)
+    evaluations = EvaluationRequestSerializer(many=True, required=False, default=list)
+
+    def wanted(self) -> dict[str, Any]:
+        """The valid wish, as the service's arguments."""
+        fields = dict(self.validated_data)
+        return {**fields, "evaluations": [Measured(**evaluation) for evaluation in fields["evaluations"]]}
+
+
+class VariantNameSerializer(serializers.Serializer[Any]):
+    """The name in a variant's address."""
+
+    variant = NameField()
+
+
+class VariantSerializer(serializers.ModelSerializer[Variant]):
+    """A variant with what it costs and how good it is."""
+
+    sha256 = serializers.CharField(source="artifact.sha256")
+    size_bytes = serializers.IntegerField(source="artifact.size_bytes")
+    base_sha256 = serializers.CharField(source="base.sha256", default=None, allow_null=True)
+    static_cost = serializers.JSONField(source="artifact.static_cost", allow_null=True)
+    tolerances = ToleranceSerializer()
+    evaluations = EvaluationSerializer(many=True)
+
+    class Meta:
+        model = Variant
+        fields = [
+            "name", "sha256", "size_bytes", "base_sha256", "tolerances", "static_cost", "evaluations", "created_at",
+        ]  # fmt: skip
+
+
+class VersionRequestSerializer(serializers.Serializer[Any]):
+    """A wish for a version."""
+
+    contract_sha256 = Sha256Field()
+    sample_set_sha256 = Sha256Field(allow_null=True, default=None)
+
+
+class YankRequestSerializer(serializers.Serializer[Any]):
+    """Why a version is withdrawn."""
+
+    reason = serializers.CharField(max_length=500)
+
+
+class VersionSerializer(serializers.ModelSerializer[Version]):
+    """A version with its variants and evaluations."""
+
+    model = serializers.CharField(source="model_line.name")
+    contract = ArtifactReferenceSerializer()
+    sample_set = ArtifactReferenceSerializer(allow_null=True)
+    variants = VariantSerializer(many=True)
+
+    class Meta:
+        model = Version
+        fields = [
+            "model", "version", "state", "contract", "sample_set", "created_at", "published_at", "yanked_at", "yank_reason",
+            "variants",
+        ]  # fmt: skip
+
+
+class ModelLineDetailSerializer(serializers.Serializer[Any]):
+    """A model line with its versions, highest first."""
+
+    name = serializers.CharField(source="line.name")
+    title = serializers.CharField(source="line.title")
+    description = serializers.CharField(source="line.description")
+    created_at = serializers.DateTimeField(source="line.created_at")
+    versions = VersionSerializer(many=True)
+
+
+class MatrixArtifactSerializer(serializers.Serializer[Any]):
+    """One side of a patch, with the variants that these bytes are."""
+
+    sha256 = serializers.CharField()
+    size_bytes = serializers.IntegerField()
+    variants = serializers.ListField(child=serializers.CharField())
+
+
+class MatrixCellSerializer(serializers.Serializer[Any]):
+    """A patch between two artifacts; `base` is null for a packed one."""
+
+    base = MatrixArtifactSerializer(allow_null=True)
+    target = MatrixArtifactSerializer()
+    format = serializers.IntegerField(source="patch.patch_format")
+    state = serializers.CharField(source="patch.state")
+    effort = serializers.CharField(source="patch.effort")
+    sha256 = serializers.CharField(source="patch.artifact.sha256", default=None, allow_null=True)
+    size_bytes = serializers.IntegerField(source="patch.size_bytes", allow_null=True)
+    build_s = serializers.FloatField(source="patch.build_s", allow_null=True)
+    tries = serializers.IntegerField(source="patch.tries")
+    failure = serializers.CharField(source="patch.failure")
+    wanted_at = serializers.DateTimeField(source="patch.wanted_at")
+    built_at = serializers.DateTimeField(source="patch.built_at", allow_null=True)

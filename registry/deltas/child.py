@@ -1,0 +1,51 @@
+"""The children that run the codec: `python -m registry.deltas.child LIMITS make|verify ...`. JSON on standard output.
+
+`make BASE TARGET PATCH` encodes; `verify BASE PATCH` decodes in the limits that every device has and says what came of
+it. BASE is `-` for none. They are two children so that what proves a patch shares no memory with what made it.
+"""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from registry.confine import confine
+
+
+def main(told: str, task: str, *arguments: str) -> None:
+    """Do one task."""
+    confine(told)
+    answer = _make(*arguments) if task == "make" else _verify(*arguments)
+    sys.stdout.write(json.dumps(answer))
+
+
+def _make(base: str, target: str, patch: str) -> dict[str, Any]:
+    from delta.encoder import encode
+
+    report = encode(_path(base), Path(target), Path(patch))
+    return {"effort": str(report.effort)}
+
+
+def _verify(base: str, patch: str) -> dict[str, Any]:
+    from delta import decoder
+
+    info = decoder.read_info(Path(patch))
+    decoder.verify(_path(base), Path(patch))
+    with Path(patch).open("rb") as file:
+        patch_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return {
+        "format": info.format_version,
+        "base_sha256": info.base.sha256 if info.base else None,
+        "target_sha256": info.target.sha256,
+        "sha256": patch_sha256,
+        "size_bytes": info.patch_bytes,
+    }
+
+
+def _path(argument: str) -> Path | None:
+    return None if argument == "-" else Path(argument)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,221 @@
+"""The verbs that write: model lines, versions, variants, evaluations, publishing and yanking.
+
+All are idempotent: the same again changes nothing and says so, something else under a taken name is a conflict. Two at once
+are decided by the database's unique constraints.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from semver import Version as Semver
+
+from access.actors import Actor
+from access.services import record_audit
+from registry.contracts import differences
+from registry.errors import (
+    ContractMismatch,
+    EvaluationDiffers,
+    NameTaken,
+    VariantDiffers,
+    VersionDiffers,
+    VersionEmpty,
+    VersionInvalid,
+    VersionYanked,
+)
+from registry.inspection.contracts import parse_contract
+from registry.models import Artifact, Evaluation, ModelLine, Variant, Version
+from registry.queries import uploaded_artifact
+from registry.storage import store
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """An evaluation as it is announced. The interval, if there is one, is 95 % and holds the value."""
+
+    metric: str
+    value: float
+    sample_count: int
+    dataset_sha256: str
+    ci_low: float | None = None
+    ci_high: float | None = None
+    measured_by: str = ""
+
+
+def create_model_line(
+    *, actor: Actor, name: str, title: str | None = None, description: str | None = None
+) -> tuple[ModelLine, bool]:
+    """Create a model line; returns it, and whether it is new. What is None is not compared with what is there.
+
+    Raises:
+        NameTaken: there is one with another title or description.
+    """
+    with transaction.atomic():
+        line, created = ModelLine.objects.get_or_create(
+            name=name, defaults={"title": title or "", "description": description or ""}
+        )
+        if created:
+            record_audit(actor=actor, action="create_model_line", subject=name)
+    if title not in {None, line.title} or description not in {None, line.description}:
+        raise NameTaken(f"the model line {name!r} exists with another title or description")
+    return line, created
+
+
+def create_version(
+    *, actor: Actor, model_line: ModelLine, version: str, contract_sha256: str, sample_set_sha256: str | None = None
+) -> tuple[Version, bool]:
+    """Create a draft; returns it, and whether it is new.
+
+    Raises:
+        VersionInvalid: `version` is no semantic version.
+        ArtifactUnknown: the contract or sample set was not uploaded.
+        VersionDiffers: it exists with another contract or sample set.
+    """
+    check_version(version)
+    contract = uploaded_artifact(contract_sha256, Artifact.Kind.CONTRACT)
+    samples = uploaded_artifact(sample_set_sha256, Artifact.Kind.SAMPLE_SET) if sample_set_sha256 else None
+    with transaction.atomic():
+        row, created = Version.objects.get_or_create(
+            model_line=model_line, version=version, defaults={"contract": contract, "sample_set": samples}
+        )
+        if created:
+            record_audit(
+                actor=actor, action="create_version", subject=str(row), detail={"contract_sha256": contract_sha256}
+            )
+    if (row.contract_id, row.sample_set_id) != (contract.pk, samples.pk if samples else None):
+        raise VersionDiffers(f"{row} exists with another contract or sample set; choose the next version")
+    return row, created
+
+
+def check_version(version: str) -> None:
+    """Refuse what is no semantic version.
+
+    Raises:
+        VersionInvalid: it is none, or has more than 100 characters.
+    """
+    if len(version) > 100 or not version.isascii() or not Semver.is_valid(version):
+        raise VersionInvalid(
+            f"{version[:120]!r} is no semantic version; write MAJOR.MINOR.PATCH such as 1.4.0 or 2.0.0-rc.1"
+        )
+
+
+def add_variant(
+    *,
+    actor: Actor,
+    version: Version,
+    name: str,
+    sha256: str,
+    base_sha256: str | None = None,
+    tolerances: Mapping[str, Any] | None = None,
+    evaluations: Iterable[Measured] = (),
+) -> tuple[Variant, bool]:
+    """Add a variant, also to a published version; returns it, and whether it is new.
+
+    Raises:
+        ArtifactUnknown: the model or its base was not uploaded.
+        ContractMismatch: its inputs or outputs are not those of the contract.
+        VariantDiffers: it exists with other bytes, base or tolerances, or the bytes are there under another name.
+        VersionYanked: the version takes no variants any more.
+        EvaluationDiffers: an evaluation exists with another value.
+    """
+    artifact = uploaded_artifact(sha256, Artifact.Kind.MODEL)
+    base = uploaded_artifact(base_sha256, Artifact.Kind.MODEL) if base_sha256 else None
+    _check_contract(version, artifact)
+    wanted = {"artifact": artifact, "base": base, "tolerances": dict(tolerances or {})}
+    with transaction.atomic():
+        if Version.objects.select_for_update().get(pk=version.pk).state == Version.State.YANKED:
+            raise VersionYanked(f"{version} was yanked and takes no variants; publish a new version")
+        variant, created = _get_or_create_variant(version, name, wanted)
+        if any(getattr(variant, field) != value for field, value in wanted.items()):
+            raise VariantDiffers(
+                f"{variant} exists with other bytes, base or tolerances; choose another name or version"
+            )
+        for measured in evaluations:
+            add_evaluation(actor=actor, variant=variant, measured=measured)
+        if created:
+            record_audit(actor=actor, action="add_variant", subject=str(variant), detail={"sha256": sha256})
+    return variant, created
+
+
+def _get_or_create_variant(version: Version, name: str, wanted: Mapping[str, Any]) -> tuple[Variant, bool]:
+    try:
+        with transaction.atomic():
+            return Variant.objects.get_or_create(version=version, name=name, defaults=wanted)
+    except IntegrityError as error:
+        taken = Variant.objects.filter(version=version, artifact=wanted["artifact"]).first()
+        if taken is None:
+            raise
+        raise VariantDiffers(f"these bytes are already the variant {taken.name!r} of {version}") from error
+
+
+def _check_contract(version: Version, artifact: Artifact) -> None:
+    contract = read_contract(version.contract)
+    found = differences(contract, artifact.static_cost or {"inputs": [], "outputs": []})
+    if found:
+        raise ContractMismatch(f"the model does not keep the contract of {version}: {'; '.join(found)[:1500]}")
+
+
+def read_contract(artifact: Artifact) -> dict[str, Any]:
+    """The contract that an artifact holds, from the store; at most 64 kB."""
+    file = store().open(artifact.sha256)
+    try:
+        return parse_contract(file.read())
+    finally:
+        file.close()
+
+
+def add_evaluation(*, actor: Actor, variant: Variant, measured: Measured) -> tuple[Evaluation, bool]:
+    """Add what was measured of a variant; returns it, and whether it is new.
+
+    Raises:
+        EvaluationDiffers: the same metric of the same data set by the same party has another value.
+    """
+    key = {"metric": measured.metric, "dataset_sha256": measured.dataset_sha256, "measured_by": measured.measured_by}
+    values = {
+        "value": measured.value,
+        "sample_count": measured.sample_count,
+        "ci_low": measured.ci_low,
+        "ci_high": measured.ci_high,
+    }
+    with transaction.atomic():
+        evaluation, created = Evaluation.objects.get_or_create(variant=variant, **key, defaults=values)
+        if created:
+            record_audit(
+                actor=actor, action="add_evaluation", subject=str(variant), detail={**key, "value": measured.value}
+            )
+    if any(getattr(evaluation, field) != value for field, value in values.items()):
+        raise EvaluationDiffers(
+            f"{variant} has {measured.metric}={evaluation.value} on this data set by {measured.measured_by or 'nobody named'}"
+        )
+    return evaluation, created
+
+
+def publish_version(*, actor: Actor, version: Version) -> Version:
+    """Make a draft available to rollouts; a published one stays as it is.
+
+    Raises:
+        VersionEmpty: it has no variant.
+        VersionYanked: it was yanked, which is for good.
+    """
+    with transaction.atomic():
+        if not Variant.objects.filter(version=version).exists():
+            raise VersionEmpty(f"{version} has no variant; add one before publishing")
+        draft = Version.objects.filter(pk=version.pk, state=Version.State.DRAFT)
+        if draft.update(state=Version.State.PUBLISHED, published_at=timezone.now()):
+            record_audit(actor=actor, action="publish_version", subject=str(version))
+        version.refresh_from_db()
+    if version.state == Version.State.YANKED:
+        raise VersionYanked(f"{version} was yanked ({version.yank_reason}); publish a new version")
+    return version
+
+
+def yank_version(*, actor: Actor, version: Version, reason: str) -> Version:
+    """Withdraw a version from new rollouts, for good. Yanking it again keeps the first reason."""
+    with transaction.atomic():
+        standing = Version.objects.filter(pk=version.pk).exclude(state=Version.State.YANKED)
+        if standing.update(state=Version.State.YANKED, yanked_at=timezone.now(), yank_reason=reason):
+            record_audit(actor=actor, action="yank_version", subject=str(version), detail={"reason": reason})
+        version.refresh_from_db()
+    return version
