@@ -1,0 +1,82 @@
+"""The child that decodes one patch: `python -m agent.apply_child`. Its bytes are trusted by nobody.
+
+It limits itself first, imports the decoder after that, and writes one file. Its answer is one JSON line on stdout:
+`{"error": null, "peak_memory_bytes": n}` or `{"error": slug, "detail": text}`. Whether the output is the target is
+decided by the parent, which hashes it.
+"""
+
+import argparse
+import json
+import re
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from agent.confine import confine
+from agent.errors import DISK_ERRNOS
+
+DISK_FULL = "disk-full"
+# Room in a file for what the decoder may write beside the output's own bytes: none, but RLIMIT_FSIZE must not be the
+# limit that a correct patch meets first.
+FILE_SLACK_BYTES = 1 << 16
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Limit this process, apply the patch, print the answer."""
+    options = _options(arguments)
+    # A write above RLIMIT_FSIZE must be an error that can be reported, not a death.
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    confine(
+        memory_limit_mib=options.memory_limit_mib,
+        cpu_s=max(1, int(options.timeout_s)),
+        file_bytes=options.output_bytes + FILE_SLACK_BYTES,
+        nice=options.nice,
+    )
+    answer = _apply(options)
+    sys.stdout.write(json.dumps(answer) + "\n")
+    return 0 if answer["error"] is None else 3
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="agent.apply_child")
+    parser.add_argument("--base", type=Path)
+    parser.add_argument("--patch", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--output-bytes", type=int, required=True)
+    parser.add_argument("--memory-limit-mib", type=int, required=True)
+    parser.add_argument("--timeout-s", type=float, required=True)
+    parser.add_argument("--nice", type=int, required=True)
+    return parser.parse_args(arguments)
+
+
+def _apply(options: argparse.Namespace) -> dict[str, Any]:
+    from delta.decoder import Limits, apply
+    from delta.errors import DeltaError
+
+    try:
+        apply(
+            options.base,
+            options.patch,
+            options.out,
+            limits=Limits(output_bytes=options.output_bytes, wall_s=options.timeout_s),
+        )
+    except DeltaError as error:
+        refused = isinstance(error.__cause__, OSError) and error.__cause__.errno in DISK_ERRNOS
+        return {"error": DISK_FULL if refused else error.slug, "detail": str(error)[:500]}
+    except OSError as error:
+        refused = error.errno in DISK_ERRNOS
+        return {"error": DISK_FULL if refused else "patch-unreadable", "detail": str(error)[:500]}
+    except MemoryError:
+        return {"error": "memory-limit", "detail": f"more than {options.memory_limit_mib} MiB are needed"}
+    return {"error": None, "peak_memory_bytes": _peak_memory_bytes()}
+
+
+def _peak_memory_bytes() -> int | None:
+    """VmHWM of this process (never ru_maxrss, which a child inherits from its parent)."""
+    match = re.search(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return None if match is None else int(match[1]) * 1024
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+"""How long to wait: after an answer, after a failure, after a refusal. Pure; randomness comes in as a function."""
+
+from collections.abc import Callable
+
+MAX_DELAY_S = 86_400.0
+LEAST_DELAY_S = 1.0
+FIRST_FAILURE_S = 5.0
+MAX_FAILURE_S = 3600.0
+# A refusal that is final (401, 403, 404 on poll) is not answered by asking again soon, only by somebody repairing it.
+FIRST_REFUSAL_S = 900.0
+JITTER = 0.1
+
+Uniform = Callable[[float, float], float]
+
+
+def after_answer(poll_after_s: float, uniform: Uniform) -> float:
+    """The server's interval, capped at a day, ± 10 %, so that a fleet does not march in step."""
+    capped = min(poll_after_s, MAX_DELAY_S)
+    return max(LEAST_DELAY_S, capped * uniform(1 - JITTER, 1 + JITTER))
+
+
+def after_failure(failures: int, retry_after_s: float | None, uniform: Uniform) -> float:
+    """Exponential with full jitter, and never before the server's Retry-After.
+
+    Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+    """
+    ceiling = min(MAX_FAILURE_S, FIRST_FAILURE_S * 2.0 ** min(failures - 1, 16))
+    delay = max(LEAST_DELAY_S, uniform(0, ceiling))
+    return delay if retry_after_s is None else min(MAX_DELAY_S, retry_after_s + delay)
+
+
+def after_refusal(refusals: int, uniform: Uniform) -> float:
+    """Slow from the start, up to a day."""
+    ceiling = min(MAX_DELAY_S, FIRST_REFUSAL_S * 2.0 ** min(refusals - 1, 16))
+    return ceiling * uniform(1 - JITTER, 1)

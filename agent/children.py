@@ -1,0 +1,85 @@
+"""Starting the short-lived processes that do what the daemon must not: decode, look at the machine, call hooks.
+
+A child gets a clean environment (no credential, no proxy, one thread per numeric library), an end in time, and dies with
+the agent. It is ended by its own process group, so nothing it started stays.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+MAX_OUTPUT_BYTES = 1 << 16
+# Kept for children: what finds programs and libraries, nothing that could hold a secret.
+KEPT_VARIABLES = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LD_LIBRARY_PATH",
+    "TMPDIR",
+    "VIRTUAL_ENV",
+    "PYTHONPATH",
+    "PYTHONHOME",
+)
+SINGLE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a child ended. `returncode` is negative for a signal, `None` when its time was up."""
+
+    returncode: int | None
+    stdout: bytes
+    stderr_end: str
+
+
+def python_module(module: str, *arguments: str) -> list[str]:
+    """The command that runs a module of ours in this interpreter; the working directory is not searched (-P)."""
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def run(command: Sequence[str], *, timeout_s: float, extra: Mapping[str, str] | None = None) -> Ended:
+    """Run a child to its end, or end it when its time is up.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    with _memory_file("stdout") as stdout, _memory_file("stderr") as stderr:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            env={**environment, **SINGLE_THREAD, **(extra or {})},
+            start_new_session=True,
+        )
+        returncode: int | None = None
+        try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                returncode = child.wait(timeout_s)
+        finally:
+            _end_group(child)
+        stdout.seek(0)
+        stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - 2000))
+        return Ended(returncode, stdout.read(MAX_OUTPUT_BYTES), stderr.read().decode(errors="replace"))
+
+
+def _memory_file(name: str) -> BinaryIO:
+    """A file that needs no disk, which may be full, and cannot block a child as a pipe does."""
+    return os.fdopen(os.memfd_create(name), "w+b")
+
+
+def _end_group(child: subprocess.Popen[bytes]) -> None:
+    """Kill what is left of the child and of what it started, and reap it."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()

@@ -1,0 +1,230 @@
+"""The daemon on a device: polls its server, installs models, reports.
+
+`run` until SIGTERM, `once` for one cycle (cron, tests), `status` of what is here, `enroll` with a one-time token, `install` a bundle
+without a link.
+"""
+
+import argparse
+import fcntl
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from agent import config as configuration
+from agent import identity, logs
+from agent.bundle import Bundle
+from agent.clock import Clock
+from agent.config import Config
+from agent.errors import NotEnrolled
+from agent.layout import Layout
+from agent.loop import Agent, agent_version
+from agent.outbox import Outbox
+from agent.state import LineState, State
+from agent.store import Store, read_state
+
+TOKEN_VARIABLE = "SMALLFLEET_ENROLLMENT_TOKEN"  # noqa: S105 - the name of a variable
+
+EPILOG = """exit codes:
+  0 done   1 a defect   2 wrong configuration or usage; the message names the key   3 another agent holds the state directory
+  4 not enrolled, or enrolled already   5 the server refused for good   6 the server could not answer, try later
+  7 an attempt failed, the old model is still active   8 the server broke the contract
+
+The configuration's keys are described in docs/agent.md."""
+
+
+class StopRequested(BaseException):
+    """SIGTERM or SIGINT. Not an `Exception`: nothing but the command itself may take it for a failure of its step."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the sub-commands."""
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "--config", type=Path, default=configuration.DEFAULT_PATH, help="the configuration file (default: %(default)s)"
+    )
+    shared.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        default="info",
+        help="JSON lines on standard error",
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("run", parents=[shared], help="poll and install until SIGTERM")
+    actions.add_parser("once", parents=[shared], help="poll once, do what that brings, and end")
+    status = actions.add_parser("status", parents=[shared], help="what is installed, under way and waiting to be sent")
+    status.add_argument("--json", action="store_true", help="for programs")
+    enroll = actions.add_parser("enroll", parents=[shared], help="trade a one-time token for this device's credential")
+    token = enroll.add_mutually_exclusive_group()
+    token.add_argument(
+        "--token", help=f"the token; without it, the variable {TOKEN_VARIABLE}, which `ps` does not show"
+    )
+    token.add_argument("--token-file", type=Path, help="a file that holds the token")
+    install = actions.add_parser("install", parents=[shared], help="install from a bundle, with no link")
+    install.add_argument("bundle", type=Path, metavar="BUNDLE")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out one sub-command; the exit code.
+
+    Raises:
+        AgentError: with its `exit_code`.
+    """
+    logs.configure(args.log_level)
+    config = configuration.load(args.config)
+    layout = Layout(config.state_dir)
+    commands = {"run": _run, "once": _once, "status": _status, "enroll": _enroll, "install": _install}
+    return commands[args.action](args, config, layout)
+
+
+@contextmanager
+def _agent(config: Config, layout: Layout, credential: str) -> Iterator[Agent]:
+    """An agent with its state directory locked, ended cleanly by SIGTERM and SIGINT."""
+    outbox = Outbox(layout.outbox)
+    client = identity.make_client(config, credential=credential)
+    with Store(layout, config.models, outbox) as store:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _stop)
+        try:
+            yield Agent(config, layout, store, outbox, client, Clock())
+        finally:
+            client.close()
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    """Unwind from wherever the agent is. A stop may cut any step short: the next start takes it for a power cut."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    raise StopRequested
+
+
+def _run(_args: argparse.Namespace, config: Config, layout: Layout) -> int:
+    try:
+        with _agent(config, layout, identity.read(layout).credential) as agent:
+            agent.run()
+    except StopRequested:
+        pass
+    return 0
+
+
+def _once(_args: argparse.Namespace, config: Config, layout: Layout) -> int:
+    try:
+        with _agent(config, layout, identity.read(layout).credential) as agent:
+            return agent.cycle().exit_code
+    except StopRequested:
+        return 0
+
+
+def _install(args: argparse.Namespace, config: Config, layout: Layout) -> int:
+    try:
+        with _agent(config, layout, credential="") as agent, Bundle(args.bundle, layout) as bundle:
+            return agent.install(bundle.entry(config), bundle).exit_code
+    except StopRequested:
+        return 0
+
+
+def _enroll(args: argparse.Namespace, config: Config, layout: Layout) -> int:
+    token = _token(args)
+    enrolled = identity.enroll(config, layout, token, config.attributes)
+    print(f"enrolled as {enrolled.device_id}")
+    return 0
+
+
+def _token(args: argparse.Namespace) -> str:
+    if args.token_file is not None:
+        try:
+            token = args.token_file.read_text().strip()
+        except OSError as error:
+            raise NotEnrolled(f"the token file cannot be read: {error}") from error
+    else:
+        token = args.token or os.environ.get(TOKEN_VARIABLE, "")
+    if not token:
+        raise NotEnrolled(f"enrolling needs a token: --token, --token-file or {TOKEN_VARIABLE}")
+    return str(token)
+
+
+def _status(args: argparse.Namespace, config: Config, layout: Layout) -> int:
+    found = status(config, layout)
+    sys.stdout.write(json.dumps(found, indent=1) + "\n" if args.json else _described(found))
+    return 0
+
+
+def status(config: Config, layout: Layout) -> dict[str, Any]:
+    """What is on this device, read without disturbing an agent that runs."""
+    state = read_state(layout) or State(lines={})
+    try:
+        device_id = identity.read(layout).device_id
+    except NotEnrolled:
+        device_id = None
+    return {
+        "agent_version": agent_version(),
+        "device_id": device_id,
+        "server": config.server,
+        "running": _is_running(layout),
+        "attributes": {**(state.facts.attributes if state.facts else {}), **config.attributes},
+        "installations": [_installation(model, state, layout) for model in config.models],
+        "outbox": Outbox(layout.outbox).counts(),
+    }
+
+
+def _installation(model: str, state: State, layout: Layout) -> dict[str, Any]:
+    line = state.lines.get(model, LineState())
+    pending = line.pending
+    return {
+        "model": model,
+        "current": layout.line(model).read_current(),
+        "previous": line.previous,
+        "pending": None
+        if pending is None
+        else {
+            "attempt": pending.attempt,
+            "rollout": pending.rollout,
+            "target": pending.target.sha256,
+            "version": pending.target.version,
+            "variant": pending.target.variant,
+            "stage": pending.stage,
+            "way": None if pending.offer is None else pending.offer.way,
+            "received_bytes": 0 if pending.offer is None else layout.received_bytes(pending.offer.sha256),
+        },
+        "failures": [
+            {key: value for key, value in asdict(failure).items() if key != "at"} for failure in line.failures
+        ],
+    }
+
+
+def _is_running(layout: Layout) -> bool:
+    """Whether some process holds the lock."""
+    if not layout.lock.exists():
+        return False
+    descriptor = os.open(layout.lock, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _described(found: dict[str, Any]) -> str:
+    running = "running" if found["running"] else "not running"
+    lines = [
+        f"device   {found['device_id'] or 'not enrolled'}  agent {found['agent_version']}  {running}",
+        f"server   {found['server']}",
+        f"outbox   {found['outbox']['events']} events, {found['outbox']['reports']} reports",
+    ]
+    for one in found["installations"]:
+        lines.append(f"{one['model']}\n  current  {one['current'] or 'none'}\n  previous {one['previous'] or 'none'}")
+        if one["pending"]:
+            pending = one["pending"]
+            lines.append(
+                f"  pending  {pending['version']}/{pending['variant']} {pending['target']}: {pending['stage']}"
+            )
+        lines.extend(f"  failed   {one['sha256']}: {one['reason']} ({one['times']}x)" for one in one["failures"])
+    return "\n".join(lines) + "\n"

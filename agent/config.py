@@ -1,0 +1,311 @@
+"""agent.toml and the environment, read into one frozen dataclass. A wrong value is exit code 2 and names its key.
+
+The environment wins: `SMALLFLEET_AGENT_SERVER`, `..._STATE_DIR`, `..._NAME`, `..._DEVICE_CLASS`, `..._POLL_INTERVAL_S` and
+`..._ALLOW_INSECURE` stand for the top-level keys of the same name. Everything else comes from the file alone. Keys that are
+not known are wrong, so that a misspelt limit does not silently leave the default in force.
+"""
+
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
+
+from agent.errors import WrongConfiguration
+from benchmarks.tiers import TIER_NAMES, Tier
+
+DEFAULT_PATH = Path("/etc/smallfleet/agent.toml")
+ENVIRONMENT_PREFIX = "SMALLFLEET_AGENT_"
+ENVIRONMENT_KEYS = ("server", "state_dir", "name", "device_class", "poll_interval_s", "allow_insecure")
+GIB = 1 << 30
+# A model line's name is used as a directory name, so this is also what keeps paths inside the state directory.
+MODEL_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the device's owner allows, whatever the server asks."""
+
+    max_delta_wait_s: float = 3600.0
+    retry_failed_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """Limits of transfers. `timeout_s` is how long one read may stay without a byte."""
+
+    rate_limit_bytes_per_s: int | None = None
+    max_artifact_bytes: int = 2 * GIB
+    timeout_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Children:
+    """Limits of the child processes that decode, check and run models, and of the hooks."""
+
+    memory_limit_mib: int = 1024
+    timeout_s: float = 900.0
+    nice: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """The benchmark after an activation. `watts` are those of the device class under load, where somebody measured them."""
+
+    enabled: bool = True
+    tier: Tier = "quick"
+    watts: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration. `models` are the model lines the device wants; nothing else is ever installed."""
+
+    server: str
+    state_dir: Path
+    name: str
+    device_class: str
+    models: tuple[str, ...]
+    poll_interval_s: float | None = None
+    allow_insecure: bool = False
+    attributes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    policy: Policy = Policy()
+    download: Download = Download()
+    children: Children = Children()
+    bench: Bench = Bench()
+    ca_file: Path | None = None
+    post_activate: tuple[str, ...] = ()
+
+
+def load(path: Path, environment: Mapping[str, str] | None = None) -> Config:
+    """Read the configuration file and the environment.
+
+    Raises:
+        WrongConfiguration: the file cannot be read, or a value is missing or wrong.
+    """
+    try:
+        document = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise WrongConfiguration(str(path), f"cannot be read as TOML: {error}") from error
+    return _config(_Table("", document | _from_environment(os.environ if environment is None else environment)))
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for key in ENVIRONMENT_KEYS:
+        text = environment.get(ENVIRONMENT_PREFIX + key.upper())
+        if text is not None:
+            found[key] = _typed(key, text)
+    return found
+
+
+def _typed(key: str, text: str) -> object:
+    if key == "poll_interval_s":
+        try:
+            return float(text)
+        except ValueError:
+            raise WrongConfiguration(key, f"must be seconds, the environment says {text!r}") from None
+    if key == "allow_insecure":
+        if text.lower() not in ("true", "false", "1", "0"):
+            raise WrongConfiguration(key, f"must be true or false, the environment says {text!r}")
+        return text.lower() in ("true", "1")
+    return text
+
+
+class _Table:
+    """One TOML table whose values are taken out by type; what is left over at the end is an unknown key."""
+
+    def __init__(self, prefix: str, document: Mapping[str, Any]) -> None:
+        self._prefix = prefix
+        self._left = dict(document)
+
+    def _pop(self, key: str) -> Any:
+        return self._left.pop(key, None)
+
+    def wrong(self, key: str, problem: str) -> WrongConfiguration:
+        return WrongConfiguration(self._prefix + key, problem)
+
+    def text(self, key: str, default: str | None = None) -> str:
+        value = self._pop(key)
+        if value is None and default is not None:
+            return default
+        if not isinstance(value, str) or not value.strip():
+            raise self.wrong(key, f"must be a text that is not empty, is {value!r}")
+        return value
+
+    def number(self, key: str, default: float, *, least: float, most: float) -> float:
+        value = self._pop(key)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+            raise self.wrong(key, f"must be a number from {least:g} to {most:g}, is {value!r}")
+        return float(value)
+
+    def optional_number(self, key: str, *, least: float, most: float) -> float | None:
+        return self.number(key, least, least=least, most=most) if key in self._left else None
+
+    def integer(self, key: str, default: int, *, least: int, most: int) -> int:
+        value = self.number(key, default, least=least, most=most)
+        if value != int(value):
+            raise self.wrong(key, f"must be a whole number, is {value!r}")
+        return int(value)
+
+    def boolean(self, key: str, *, default: bool) -> bool:
+        value = self._pop(key)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            raise self.wrong(key, f"must be true or false, is {value!r}")
+        return value
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        value = self._pop(key)
+        if value is None:
+            return ()
+        if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
+            raise self.wrong(key, f"must be a list of texts, is {value!r}")
+        return tuple(value)
+
+    def table(self, key: str) -> "_Table":
+        value = self._pop(key)
+        if value is not None and not isinstance(value, dict):
+            raise self.wrong(key, f"must be a table, is {value!r}")
+        return _Table(f"{self._prefix}{key}.", value or {})
+
+    def text_values(self) -> dict[str, str]:
+        """Take everything that is left, as a mapping of texts."""
+        for key, value in self._left.items():
+            if not isinstance(value, str) or len(value) > 200:
+                raise self.wrong(key, f"must be a text of at most 200 characters, is {value!r}")
+        taken, self._left = self._left, {}
+        return taken
+
+    def finish(self) -> None:
+        for key in self._left:
+            raise self.wrong(key, "is no key that the agent knows")
+
+
+def _config(table: _Table) -> Config:
+    allow_insecure = table.boolean("allow_insecure", default=False)
+    config = Config(
+        server=_server(table, allow_insecure=allow_insecure),
+        state_dir=_absolute(table, "state_dir", default="/var/lib/smallfleet"),
+        name=table.text("name"),
+        device_class=table.text("device_class"),
+        models=_models(table),
+        poll_interval_s=table.optional_number("poll_interval_s", least=0.1, most=86_400),
+        allow_insecure=allow_insecure,
+        attributes=MappingProxyType(table.table("attributes").text_values()),
+        policy=_policy(table.table("policy")),
+        download=_download(table.table("download")),
+        children=_children(table.table("children")),
+        bench=_bench(table.table("bench")),
+        ca_file=_ca_file(table.table("tls")),
+        post_activate=_hook(table.table("hooks")),
+    )
+    table.finish()
+    return config
+
+
+def _server(table: _Table, *, allow_insecure: bool) -> str:
+    server = table.text("server").rstrip("/")
+    parts = urlsplit(server)
+    if parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment or parts.username:
+        raise table.wrong("server", f"must be an address like https://fleet.example.org, is {server!r}")
+    if parts.scheme == "http" and not (allow_insecure or is_loopback(parts.hostname)):
+        raise table.wrong(
+            "server", "http:// would send the credential in clear: use https://, or allow_insecure = true"
+        )
+    return server
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name can only be this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _models(table: _Table) -> tuple[str, ...]:
+    models = table.texts("models")
+    for model in models:
+        if not MODEL_NAME.fullmatch(model):
+            raise table.wrong("models", f"{model!r} is no name of a model line (a-z, 0-9, '.', '_', '-')")
+    if not models or len(set(models)) != len(models):
+        raise table.wrong("models", "must name at least one model line, each once")
+    return models
+
+
+def _absolute(table: _Table, key: str, *, default: str) -> Path:
+    path = Path(table.text(key, default))
+    if not path.is_absolute():
+        raise table.wrong(key, f"must be an absolute path, is {str(path)!r}")
+    return path
+
+
+def _policy(table: _Table) -> Policy:
+    policy = Policy(
+        max_delta_wait_s=table.number("max_delta_wait_s", Policy().max_delta_wait_s, least=0, most=30 * 86_400),
+        retry_failed_s=table.number("retry_failed_s", Policy().retry_failed_s, least=0, most=86_400),
+    )
+    table.finish()
+    return policy
+
+
+def _download(table: _Table) -> Download:
+    rate = table.integer("rate_limit_bytes_per_s", 0, least=1, most=1 << 40)
+    download = Download(
+        rate_limit_bytes_per_s=rate or None,
+        max_artifact_bytes=table.integer("max_artifact_bytes", Download().max_artifact_bytes, least=1, most=2 * GIB),
+        timeout_s=table.number("timeout_s", Download().timeout_s, least=0.1, most=600),
+    )
+    table.finish()
+    return download
+
+
+def _children(table: _Table) -> Children:
+    children = Children(
+        memory_limit_mib=table.integer("memory_limit_mib", Children().memory_limit_mib, least=64, most=1 << 20),
+        timeout_s=table.number("timeout_s", Children().timeout_s, least=1, most=86_400),
+        nice=table.integer("nice", Children().nice, least=0, most=19),
+    )
+    table.finish()
+    return children
+
+
+def _bench(table: _Table) -> Bench:
+    wanted = table.text("tier", Bench().tier)
+    tier = next((name for name in TIER_NAMES if name == wanted), None)
+    if tier is None:
+        raise table.wrong("tier", f"must be one of {', '.join(TIER_NAMES)}, is {wanted!r}")
+    bench = Bench(
+        enabled=table.boolean("enabled", default=True),
+        tier=tier,
+        watts=table.optional_number("watts", least=0, most=10_000),
+    )
+    table.finish()
+    return bench
+
+
+def _ca_file(table: _Table) -> Path | None:
+    path = Path(table.text("ca_file", "-"))
+    table.finish()
+    if str(path) == "-":
+        return None
+    if not path.is_file():
+        raise table.wrong("ca_file", f"{str(path)!r} is no file")
+    return path
+
+
+def _hook(table: _Table) -> tuple[str, ...]:
+    command = table.texts("post_activate")
+    if command and not Path(command[0]).is_absolute():
+        raise table.wrong("post_activate", f"must begin with an absolute path, is {command[0]!r}")
+    table.finish()
+    return command

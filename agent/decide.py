@@ -1,0 +1,160 @@
+"""What to do next with one model line: a pure function of state, poll answer, policy and clock.
+
+`decide` never acts; `agent/attempt.py` carries out what it returns and asks again until the answer is `Idle` or
+`WaitForDelta`. So every rule of the agent can be read, and tested, as a row of a table.
+"""
+
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from agent.clock import Instant
+from agent.config import Policy
+from agent.state import Failure, LineState, Pending, Setback, Stage
+from agent.wire import Entry, Offer, Target, Way
+
+MAX_SMOKE_RUNS = 2
+MAX_RETRY_DELAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Nothing to do; `reason` is for `status` and the log."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaitForDelta:
+    """A smaller way is being built; look again after this long."""
+
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Give a new target an attempt of its own."""
+
+    target: Target
+    rollout: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """The server wants something else now: close the attempt."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TryOffer:
+    """Take this way; `instead_of` is the one that failed before it."""
+
+    offer: Offer
+    instead_of: Way | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Get all bytes that the chosen way needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Build the target's slot from the fetched bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Smoke:
+    """Run the staged model on its sample set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Activate:
+    """Point `current` to the target."""
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The attempt cannot succeed."""
+
+    setback: Setback
+    permanent: bool
+
+
+Action = Idle | WaitForDelta | Begin | Abandon | TryOffer | Fetch | Apply | Smoke | Activate | GiveUp
+
+
+def decide(line: LineState, entry: Entry | None, *, policy: Policy, held: AbstractSet[str], now: Instant) -> Action:
+    """Choose the next action for one line.
+
+    Args:
+        line: what this device has and is doing.
+        entry: what the server wants; `None` when it says nothing about this line.
+        policy: what the device's owner allows.
+        held: digests of the models in complete slots, of any line: possible bases.
+        now: the moment of the decision.
+    """
+    if entry is None or entry.target is None:
+        return Idle("no-target") if line.pending is None else Abandon("withdrawn")
+    if entry.hold:
+        return Idle("on-hold")
+    if line.pending is None:
+        return _consider(line, entry, entry.target, policy=policy, now=now)
+    if (line.pending.target.sha256, line.pending.rollout) != (entry.target.sha256, entry.rollout):
+        return Abandon("superseded")
+    return _continue(line, line.pending, entry, policy=policy, held=held, now=now)
+
+
+def retry_delay_s(failure: Failure, policy: Policy) -> float:
+    """How long a failure that is not permanent blocks its target: doubling, at most a day."""
+    return min(MAX_RETRY_DELAY_S, policy.retry_failed_s * 2.0 ** min(failure.times - 1, 16))
+
+
+def _consider(line: LineState, entry: Entry, target: Target, *, policy: Policy, now: Instant) -> Action:
+    if target.sha256 == line.current:
+        return Idle("up-to-date")
+    failure = line.failure_of(target.sha256, entry.rollout)
+    if failure is not None and failure.permanent:
+        return Idle(f"failed-for-good: {failure.reason}")
+    if failure is not None and now.since(failure.at) < retry_delay_s(failure, policy):
+        return Idle(f"failed-lately: {failure.reason}")
+    return Begin(target, entry.rollout)
+
+
+def _continue(
+    line: LineState, pending: Pending, entry: Entry, *, policy: Policy, held: AbstractSet[str], now: Instant
+) -> Action:
+    match pending.stage:
+        case Stage.NEW:
+            return _choose(line, pending, entry, policy=policy, held=held, now=now)
+        case Stage.CHOSEN:
+            return Fetch()
+        case Stage.FETCHED:
+            return Apply()
+        case Stage.STAGED if pending.smoke_runs >= MAX_SMOKE_RUNS:
+            unfinished = Setback("smoke", "smoke-unfinished", f"{pending.smoke_runs} smoke runs never came to an end")
+            return GiveUp(unfinished, permanent=True)
+        case Stage.STAGED:
+            return Smoke()
+        case Stage.CHECKED | Stage.SWITCHING:
+            return Activate()
+
+
+def _choose(
+    line: LineState, pending: Pending, entry: Entry, *, policy: Policy, held: AbstractSet[str], now: Instant
+) -> Action:
+    target = pending.target
+    if target.sha256 == line.previous and target.sha256 in held:
+        return TryOffer(Offer(Way.PREVIOUS, target.sha256, 0), None)
+    instead_of = None if pending.offer is None else pending.offer.way
+    if entry.delta_pending and instead_of is None:
+        wait_s = min(entry.wait_for_delta_s, policy.max_delta_wait_s) - now.since(pending.since)
+        if wait_s > 0:
+            return WaitForDelta(wait_s)
+    for offer in entry.ways:
+        base_is_here = offer.base is None or offer.base in held
+        if base_is_here and offer.sha256 not in pending.failed_offers:
+            return TryOffer(offer, instead_of)
+    if pending.setback is not None:
+        return GiveUp(pending.setback, permanent=True)
+    return GiveUp(Setback("download", "no-way", f"none of {len(entry.ways)} ways can be gone here"), permanent=True)

@@ -1,0 +1,154 @@
+"""One artifact over HTTP into one file: resumed, capped, paced, and checked by its digest.
+
+The announced size is the cap: not one byte more is written. What an interrupted transfer has brought stays in
+`<sha256>.part` and is continued by Range; only a file whose whole digest is right gets its final name. If power fails
+here, the part is whatever the file system kept of it, and the digest at the end tells.
+"""
+
+import http.client
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from agent import disk
+from agent.errors import ServerUnavailable, TransferRejected
+from agent.http import READ_BYTES, Client, raise_for
+from agent.layout import Layout, sha256_of
+from agent.wire import Blob
+
+APPEND_BYTES = 1 << 18
+# A transfer that comes slower than this on average is stopped and resumed later, so that a server which sends one byte a
+# minute does not keep the agent from polling.
+LEAST_BYTES_PER_S = 256
+GRACE_S = 60.0
+# Tries in one call, as long as each brought new bytes.
+MAX_RESUMES = 5
+
+log = logging.getLogger(__name__)
+
+
+def download(
+    client: Client,
+    layout: Layout,
+    blob: Blob,
+    *,
+    attempt: str,
+    rate_limit_bytes_per_s: int | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Path:
+    """Bring one artifact to `downloads/<sha256>`; nothing is asked when it is there.
+
+    Raises:
+        ServerUnavailable: the link failed; the part stays for the next call.
+        RequestRefused: the server will not give it.
+        TransferRejected: the bytes are not the ones announced; nothing of them is kept.
+        OSError: the disk refused.
+    """
+    whole = layout.downloaded(blob.sha256)
+    if whole.is_file():
+        return whole
+    part = layout.part(blob.sha256)
+    for resumes in range(MAX_RESUMES + 1):
+        had = layout.received_bytes(blob.sha256)
+        try:
+            _transfer(client, part, blob, attempt=attempt, rate=rate_limit_bytes_per_s, sleep=sleep)
+            break
+        except ServerUnavailable as error:
+            log.info(
+                "transfer_cut",
+                extra={"sha256": blob.sha256, "at_bytes": layout.received_bytes(blob.sha256), "why": str(error)},
+            )
+            if resumes == MAX_RESUMES or layout.received_bytes(blob.sha256) <= had:
+                raise
+        except TransferRejected:
+            disk.remove_file(part)
+            raise
+    _check(part, blob)
+    disk.rename(part, whole)
+    return whole
+
+
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
+def _transfer(
+    client: Client, part: Path, blob: Blob, *, attempt: str, rate: int | None, sleep: Callable[[float], None]
+) -> None:
+    """Ask for what is missing and append it; makes the part durable however it ends."""
+    at = _size(part)
+    if at > blob.size_bytes:
+        disk.remove_file(part)
+        at = 0
+    if at == blob.size_bytes and part.exists():
+        return
+    headers = {"Smallfleet-Attempt": attempt}
+    if at:
+        headers |= {"Range": f"bytes={at}-", "If-Range": f'"{blob.sha256}"'}
+    least = min(LEAST_BYTES_PER_S, (rate or LEAST_BYTES_PER_S) / 2)
+    seconds = GRACE_S + (blob.size_bytes - at) / least
+    with client.open("GET", f"artifacts/sha256/{blob.sha256}", headers, seconds=seconds) as response:
+        if response.status == 416:
+            disk.remove_file(part)
+            raise ServerUnavailable("the server cannot continue this part; it is fetched again from the start")
+        if response.status not in (200, 206):
+            raise_for(response)
+        if response.status == 200 and at:
+            disk.remove_file(part)
+            at = 0
+        _check_announced(response, blob, at)
+        with disk.appending(part) as appender:
+            try:
+                _append(response, appender, blob, rate=rate, sleep=sleep)
+            finally:
+                appender.sync()
+
+
+def _check_announced(response: http.client.HTTPResponse, blob: Blob, at: int) -> None:
+    """Refuse a wrong length before its bytes are paid for."""
+    if response.status == 206:
+        expected = f"bytes {at}-{blob.size_bytes - 1}/{blob.size_bytes}"
+        actual = response.getheader("Content-Range", "")
+        if actual != expected:
+            raise TransferRejected("wrong-length", f"expected Content-Range {expected!r}, got {actual[:80]!r}")
+    if response.length is not None and response.length != blob.size_bytes - at:
+        raise TransferRejected("wrong-length", f"expected {blob.size_bytes - at} more bytes, got {response.length}")
+
+
+def _append(
+    response: http.client.HTTPResponse,
+    appender: disk.Appender,
+    blob: Blob,
+    *,
+    rate: int | None,
+    sleep: Callable[[float], None],
+) -> None:
+    """Write the body in pieces of `APPEND_BYTES`; what came before a cut is written, too."""
+    waiting = bytearray()
+    started_at, received = time.monotonic(), 0
+    left = blob.size_bytes - appender.size_bytes
+    try:
+        while piece := response.read1(min(READ_BYTES, rate or READ_BYTES)):
+            received += len(piece)
+            if received > left:
+                raise TransferRejected("wrong-length", f"more than the announced {blob.size_bytes} bytes")
+            waiting += piece
+            if len(waiting) >= APPEND_BYTES:
+                appender.append(bytes(waiting))
+                waiting.clear()
+            if rate is not None:
+                sleep(max(0.0, started_at + received / rate - time.monotonic()))
+    finally:
+        if waiting:
+            appender.append(bytes(waiting))
+    if received < left:
+        raise ServerUnavailable(f"the body ended {left - received} bytes early")
+
+
+def _check(part: Path, blob: Blob) -> None:
+    """Hash the whole part, as it is on disk; a wrong one is removed."""
+    actual = sha256_of(part)
+    if actual != blob.sha256:
+        disk.remove_file(part)
+        raise TransferRejected("wrong-digest", f"expected sha256 {blob.sha256}, received {actual}")

@@ -1,0 +1,357 @@
+"""HTTP as the agent speaks it: the standard library, few headers, every byte counted.
+
+Counted are the bytes of HTTP itself in both directions, on the socket's side of `http.client` (above TLS, where there is
+TLS): request line, headers, body, framing. A redirect is followed on GET alone; what identifies the device stays behind
+when it leaves the server's origin. All of a response is bounded in size and in time, whoever sends it.
+"""
+
+import http.client
+import io
+import json
+import logging
+import math
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from agent.config import is_loopback
+from agent.errors import (
+    DISK_ERRNOS,
+    RedirectRefused,
+    RequestRefused,
+    SayFirst,
+    ServerUnavailable,
+    TooSlow,
+    Unauthenticated,
+    WireInvalid,
+)
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+MAX_REDIRECTS = 5
+MAX_ANSWER_BYTES = 1 << 20
+MAX_RETRY_AFTER_S = 86_400.0
+READ_BYTES = 1 << 16
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# Other than these, a 4xx is final.
+TRANSIENT_STATUSES = frozenset({408, 425, 429})
+# Never sent to an origin that a redirect led to. If-Range goes too: another host's ETag is its own, and a mismatch would
+# make it send the whole file again; what arrives is checked by its digest anyway.
+HOME_HEADERS = frozenset({"Authorization", "Smallfleet-Attempt", "If-Range", "If-None-Match"})
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """HTTP bytes and requests since the client was made."""
+
+    received: int = 0
+    sent: int = 0
+    requests: int = 0
+
+    def __sub__(self, earlier: "Counted") -> "Counted":
+        return Counted(self.received - earlier.received, self.sent - earlier.sent, self.requests - earlier.requests)
+
+
+@dataclass(slots=True)
+class _Meter:
+    """Counts bytes, and says how long the next read may take."""
+
+    timeout_s: float
+    received: int = 0
+    sent: int = 0
+    requests: int = 0
+    deadline_at: float = math.inf
+
+    def patience_s(self) -> float:
+        left_s = self.deadline_at - time.monotonic()
+        if left_s <= 0:
+            raise TooSlow("the deadline of the request passed")
+        return min(self.timeout_s, left_s)
+
+
+class _MeteredReader(io.RawIOBase):
+    """The reading half of a socket."""
+
+    def __init__(self, connected: socket.socket, meter: _Meter) -> None:
+        super().__init__()
+        self._socket = connected
+        # Holds its own reference: http.client closes the socket before it has read the last answer.
+        self._raw = connected.makefile("rb", buffering=0)
+        self._meter = meter
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int | None:
+        self._socket.settimeout(self._meter.patience_s())
+        count = self._raw.readinto(buffer)
+        self._meter.received += count or 0
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _MeteredSocket:
+    """What `http.client` uses of a socket, counted."""
+
+    def __init__(self, connected: socket.socket, meter: _Meter) -> None:
+        self._socket = connected
+        self._meter = meter
+
+    def sendall(self, content: "ReadableBuffer") -> None:
+        self._socket.settimeout(self._meter.patience_s())
+        self._socket.sendall(content)
+        self._meter.sent += memoryview(content).nbytes
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_MeteredReader(self._socket, self._meter), READ_BYTES)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class _MeteredHTTP(http.client.HTTPConnection):
+    meter: _Meter
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock = cast("socket.socket", _MeteredSocket(self.sock, self.meter))
+
+
+class _MeteredHTTPS(http.client.HTTPSConnection):
+    meter: _Meter
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock = cast("socket.socket", _MeteredSocket(self.sock, self.meter))
+
+
+_Connection = _MeteredHTTP | _MeteredHTTPS
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer with a small body."""
+
+    status: int
+    etag: str | None
+    body: bytes
+
+    def json(self) -> object:
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError) as error:
+            raise WireInvalid(f"an answer is no JSON: {error}") from error
+
+
+@dataclass(slots=True)
+class Client:
+    """Speaks with one server, over one connection that is kept while there is work and closed when there is none.
+
+    `server` is an address without a trailing slash; `credential` may be empty before enrolment.
+    """
+
+    server: str
+    credential: str = ""
+    timeout_s: float = 30.0
+    ca_file: Path | None = None
+    allow_insecure: bool = False
+    _kept: _Connection | None = None
+    _meter: _Meter = field(init=False)
+    _tls: ssl.SSLContext | None = None
+
+    def __post_init__(self) -> None:
+        self._meter = _Meter(self.timeout_s)
+
+    def counted(self) -> Counted:
+        return Counted(self._meter.received, self._meter.sent, self._meter.requests)
+
+    def close(self) -> None:
+        """Drop the connection; the next request opens one."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
+    def call(self, method: str, path: str, *, document: object = None, etag: str | None = None) -> Answer:
+        """Ask the API once; 304 is an answer, every other status from 300 on is an error.
+
+        Raises:
+            ServerUnavailable: worth trying again later.
+            RequestRefused: not worth it; `Unauthenticated` and `SayFirst` are kinds of it.
+        """
+        body = None if document is None else json.dumps(document, separators=(",", ":")).encode()
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        if etag is not None:
+            headers["If-None-Match"] = etag
+        with self.open(method, path, headers, body=body, seconds=4 * self.timeout_s) as response:
+            if response.status >= 300 and response.status != 304:
+                raise_for(response)
+            return Answer(response.status, response.getheader("ETag"), read_capped(response, MAX_ANSWER_BYTES))
+
+    @contextmanager
+    def open(
+        self, method: str, path: str, headers: Mapping[str, str], *, body: bytes | None = None, seconds: float
+    ) -> Iterator[http.client.HTTPResponse]:
+        """Send a request below `/api/v1/`, follow redirects, and give the response for reading within `seconds`.
+
+        Raises:
+            ServerUnavailable: the connection failed, before or while reading.
+            OSError: the caller's disk refused inside the block.
+            RedirectRefused: a redirect led where it must not.
+        """
+        self._meter.deadline_at = time.monotonic() + seconds
+        identity = {"Authorization": f"Bearer {self.credential}"} if self.credential else {}
+        try:
+            response = self._follow(method, f"{self.server}/api/v1/{path}", {**identity, **headers}, body)
+            try:
+                yield response
+            finally:
+                self._settle(response)
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            if isinstance(error, OSError) and error.errno in DISK_ERRNOS:
+                raise
+            raise ServerUnavailable(f"{type(error).__name__}: {error}") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _settle(self, response: http.client.HTTPResponse) -> None:
+        """Keep the connection only after an answer that was read to its end."""
+        finished = response.isclosed()
+        response.close()
+        if not finished:
+            self.close()
+
+    def _follow(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+    ) -> http.client.HTTPResponse:
+        home = _origin(urlsplit(url))
+        for _hop in range(MAX_REDIRECTS + 1):
+            parts = urlsplit(url)
+            at_home = _origin(parts) == home
+            response = self._send(parts, method, headers, body, keep=at_home)
+            location = response.getheader("Location")
+            if response.status not in REDIRECTS or location is None or method != "GET":
+                return response
+            read_capped(response, MAX_ANSWER_BYTES)
+            url = urljoin(url, location)
+            self._check_redirect(parts, urlsplit(url))
+            if _origin(urlsplit(url)) != home:
+                # Left for good: a way back home does not bring the credential back.
+                headers = {name: value for name, value in headers.items() if name not in HOME_HEADERS}
+        raise RedirectRefused(310, "redirect-refused", f"more than {MAX_REDIRECTS} redirects")
+
+    def _check_redirect(self, source: SplitResult, target: SplitResult) -> None:
+        if target.scheme not in ("http", "https") or not target.hostname:
+            raise RedirectRefused(310, "redirect-refused", f"redirect to a {target.scheme[:20]!r} address")
+        if target.scheme == "http" and source.scheme == "https":
+            raise RedirectRefused(310, "redirect-refused", "redirect from https to http")
+        if target.scheme == "http" and not (self.allow_insecure or is_loopback(target.hostname)):
+            raise RedirectRefused(310, "redirect-refused", "redirect to http on another machine")
+
+    def _send(
+        self, url: SplitResult, method: str, headers: Mapping[str, str], body: bytes | None, *, keep: bool
+    ) -> http.client.HTTPResponse:
+        if not keep:
+            return self._send_on(self._connection(url), url, method, headers, body)
+        if self._kept is not None:
+            try:
+                return self._send_on(self._kept, url, method, headers, body)
+            except ConnectionError:
+                # The server closed an idle connection; every request of ours may be repeated.
+                self.close()
+        self._kept = self._connection(url)
+        return self._send_on(self._kept, url, method, headers, body)
+
+    def _send_on(
+        self, connection: _Connection, url: SplitResult, method: str, headers: Mapping[str, str], body: bytes | None
+    ) -> http.client.HTTPResponse:
+        self._meter.requests += 1
+        target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+        connection.putrequest(method, target, skip_accept_encoding=True)
+        for name, value in headers.items():
+            connection.putheader(name, value)
+        if body is not None:
+            connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body)
+        return connection.getresponse()
+
+    def _connection(self, url: SplitResult) -> _Connection:
+        host = url.hostname or ""
+        connection: _Connection
+        if url.scheme == "https":
+            if self._tls is None:
+                self._tls = ssl.create_default_context(cafile=self.ca_file)
+            connection = _MeteredHTTPS(host, url.port, timeout=self.timeout_s, context=self._tls)
+        else:
+            connection = _MeteredHTTP(host, url.port, timeout=self.timeout_s)
+        connection.meter = self._meter
+        return connection
+
+
+def _origin(url: SplitResult) -> tuple[str, str | None, int]:
+    return url.scheme, url.hostname, url.port or (443 if url.scheme == "https" else 80)
+
+
+def read_capped(response: http.client.HTTPResponse, most: int) -> bytes:
+    """Read a whole small body.
+
+    Raises:
+        WireInvalid: it is longer than `most` bytes.
+        ServerUnavailable: it ended early.
+    """
+    body = response.read(most + 1)
+    if len(body) > most:
+        raise WireInvalid(f"an answer is longer than {most} bytes")
+    if response.length:
+        raise ServerUnavailable(f"the answer ended {response.length} bytes early")
+    return body
+
+
+def raise_for(response: http.client.HTTPResponse) -> None:
+    """Turn an error response into the error it means: clients branch on the problem's type and on the status alone.
+
+    Raises:
+        ServerUnavailable: 5xx, 408, 425, 429.
+        RequestRefused: everything else.
+    """
+    status = response.status
+    slug, detail = _problem(read_capped(response, MAX_ANSWER_BYTES))
+    if status >= 500 or status in TRANSIENT_STATUSES:
+        raise ServerUnavailable(
+            f"{status} {slug}: {detail}", retry_after_s=_retry_after_s(response.getheader("Retry-After"))
+        )
+    if status == 401:
+        raise Unauthenticated(status, slug, detail)
+    if status == 409 and slug == "say-first":
+        raise SayFirst(status, slug, detail)
+    raise RequestRefused(status, slug, detail)
+
+
+def _problem(body: bytes) -> tuple[str, str]:
+    """The slug and the detail of a problem+json body; of anything else, only that it is none."""
+    try:
+        document: Any = json.loads(body)
+        slug = str(document["type"]).rpartition(":")[2][:80]
+        return slug, str(document.get("detail") or document.get("title"))[:500]
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return "no-problem-document", f"{len(body)} bytes that are no problem document"
+
+
+def _retry_after_s(value: str | None) -> float | None:
+    """Seconds from a Retry-After header. Its date form needs a right wall clock, so it counts as absent."""
+    if value is None or not value.strip().isdecimal():
+        return None
+    return min(float(value[:12]), MAX_RETRY_AFTER_S)

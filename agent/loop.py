@@ -1,0 +1,191 @@
+"""The daemon's cycle: poll, carry out what was decided for each line, tell the server, measure, sleep.
+
+Nothing is begun or finished without an answer of this cycle, so a rollout that is paused stays paused on a device that
+cannot hear it. The one exception is an activation whose link was already replaced: that is only written down.
+"""
+
+import importlib.metadata
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from agent import backoff, children, housekeeping
+from agent.attempt import Line
+from agent.clock import Clock
+from agent.config import Config
+from agent.decide import Action, GiveUp, Idle, WaitForDelta
+from agent.errors import (
+    DISK_ERRNOS,
+    AgentError,
+    DiskRefused,
+    RequestRefused,
+    ServerUnavailable,
+    StepFailed,
+)
+from agent.http import Client
+from agent.layout import Layout
+from agent.measure import measure_due
+from agent.outbox import Outbox
+from agent.poll import poll, saying
+from agent.source import ServerSource, Source
+from agent.state import Facts
+from agent.store import Store
+from agent.wire import Entry, PollAnswer
+
+# After an activation the device has something new to say, and the server may have an answer to it.
+MAX_ROUNDS = 4
+# More steps than any attempt over all ways takes: a defect ends as an error, not as a loop.
+MAX_STEPS = 200
+FACTS_TIMEOUT_S = 30.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a cycle ended: when the next one is due, and the exit code of a command that ran only this one."""
+
+    delay_s: float
+    exit_code: int = 0
+
+
+def agent_version() -> str:
+    """The version of the installed distribution."""
+    return importlib.metadata.version("smallfleet")
+
+
+@dataclass(slots=True)
+class Agent:
+    """One agent on its state directory, which `store` has locked."""
+
+    config: Config
+    layout: Layout
+    store: Store
+    outbox: Outbox
+    client: Client
+    clock: Clock
+    failures: int = 0
+    refusals: int = 0
+    _gave_up: bool = False
+
+    def run(self, sleep: Callable[[float], None] = time.sleep) -> None:
+        """Cycle until a `BaseException` that is no error ends it, such as the one that SIGTERM becomes."""
+        while True:
+            sleep(self.cycle().delay_s)
+
+    def cycle(self) -> Outcome:
+        """One poll and all the work that it brings; an error becomes a delay."""
+        self._gave_up = False
+        try:
+            delay_s = self._cycle()
+        except AgentError as error:
+            return self._after(error)
+        except OSError as error:
+            if error.errno not in DISK_ERRNOS:
+                raise
+            return self._after(DiskRefused("disk-full", str(error)))
+        finally:
+            self.client.close()
+        self.failures = self.refusals = 0
+        return Outcome(delay_s, StepFailed.exit_code if self._gave_up else 0)
+
+    def install(self, entry: Entry, source: Source) -> Outcome:
+        """Carry out one entry from a bundle, with the same steps; nothing is sent."""
+        self._gave_up = False
+        line = self._line(entry.model, source)
+        line.finish_switch()
+        action = self._work(line, entry)
+        housekeeping.collect(self.layout, self.store.state)
+        log.info("bundle_done", extra={"model": entry.model, "ended": type(action).__name__})
+        return Outcome(0.0, StepFailed.exit_code if self._gave_up else 0)
+
+    def _cycle(self) -> float:
+        self._learn_facts()
+        source = ServerSource(self.client, self.layout, self.config.download)
+        lines = [self._line(model, source) for model in self.config.models]
+        for line in lines:
+            line.finish_switch()
+        housekeeping.collect(self.layout, self.store.state)
+        answer, waits = self._settle(lines)
+        self.outbox.send(self.client)
+        if self._measure(lines):
+            self.outbox.send(self.client)
+        interval_s = self.config.poll_interval_s or answer.poll_after_s
+        return min([backoff.after_answer(interval_s, self.clock.uniform), *waits])
+
+    def _settle(self, lines: list[Line]) -> tuple[PollAnswer, list[float]]:
+        """Poll and work until there is nothing new to say."""
+        for _round in range(MAX_ROUNDS):
+            said = saying(self.config, self.store.state, agent_version=agent_version())
+            answer = poll(self.client, self.store, self.config, said)
+            waits = self._work_all(lines, answer)
+            housekeeping.collect(self.layout, self.store.state)
+            if saying(self.config, self.store.state, agent_version=agent_version()).digest == said.digest:
+                break
+            self.outbox.send(self.client)
+        return answer, waits
+
+    def _work_all(self, lines: list[Line], answer: PollAnswer) -> list[float]:
+        """Every line gets its turn; the first failure of a line is raised after all had theirs."""
+        waits: list[float] = []
+        failed: list[AgentError] = []
+        for line in lines:
+            try:
+                action = self._work(line, answer.entries.get(line.model))
+            except (ServerUnavailable, DiskRefused) as error:
+                log.warning("line_stopped", extra={"model": line.model, "why": str(error)})
+                failed.append(error)
+                continue
+            if isinstance(action, WaitForDelta):
+                waits.append(max(backoff.LEAST_DELAY_S, action.wait_s))
+        if failed:
+            self.outbox.send(self.client)
+            raise failed[0]
+        return waits
+
+    def _work(self, line: Line, entry: Entry | None) -> Action:
+        for _step in range(MAX_STEPS):
+            had_attempt = line.state.pending is not None
+            times_failed = sum(failure.times for failure in line.state.failures)
+            action = line.step(entry)
+            failed_now = sum(failure.times for failure in line.state.failures) > times_failed
+            self._gave_up |= isinstance(action, GiveUp) or (had_attempt and failed_now)
+            if isinstance(action, Idle | WaitForDelta):
+                log.info(
+                    "settled", extra={"model": line.model, "why": getattr(action, "reason", "waiting for a delta")}
+                )
+                return action
+        raise RuntimeError(f"{line.model}: {MAX_STEPS} steps did not come to an end")
+
+    def _measure(self, lines: list[Line]) -> bool:
+        """Run the benchmarks that activations have earned; whether there is a report."""
+        reports = [measure_due(line.model, self.config, self.layout, self.store, self.outbox) for line in lines]
+        return any(reports)
+
+    def _line(self, model: str, source: Source) -> Line:
+        return Line(model, self.config, self.layout, self.store, self.clock, source)
+
+    def _learn_facts(self) -> None:
+        """Ask the facts child once per boot and version; without facts the device says only what is configured."""
+        boot_id, version = self.clock.now().boot_id, agent_version()
+        known = self.store.state.facts
+        if known is not None and (known.boot_id, known.agent_version) == (boot_id, version):
+            return
+        ended = children.run(children.python_module("agent.facts"), timeout_s=FACTS_TIMEOUT_S)
+        if ended.returncode != 0:
+            log.warning("facts_failed", extra={"why": f"exit {ended.returncode}: {ended.stderr_end[-200:]}"})
+            return
+        attributes = {str(name): str(value) for name, value in json.loads(ended.stdout).items()}
+        self.store.commit(replace(self.store.state, facts=Facts(boot_id, version, attributes)))
+
+    def _after(self, error: AgentError) -> Outcome:
+        """How long an error keeps the device from asking again."""
+        log.error("cycle_failed", extra={"slug": error.slug, "why": str(error)})
+        if isinstance(error, RequestRefused):
+            self.refusals += 1
+            return Outcome(backoff.after_refusal(self.refusals, self.clock.uniform), error.exit_code)
+        self.failures += 1
+        retry_after_s = error.retry_after_s if isinstance(error, ServerUnavailable) else None
+        return Outcome(backoff.after_failure(self.failures, retry_after_s, self.clock.uniform), error.exit_code)

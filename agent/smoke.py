@@ -1,0 +1,101 @@
+"""The smoke run: does a staged model load, have its contract's ports, and give its golden outputs?
+
+The questions are answered by children of the ruler; this process imports neither numpy nor the runtime.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent import wire
+from agent.config import Children
+from agent.errors import SmokeFailed, WireInvalid
+from agent.wire import Tolerances
+from benchmarks.checks import LoadCheck, check_samples, load_check
+from benchmarks.errors import BenchmarkError, ChildTimedOut
+
+# What `check_samples` uses where the publisher stated nothing.
+DEFAULT_TOLERANCE = 1e-3
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Smoke:
+    """A passed smoke run; `samples` is 0 where the model has no sample set."""
+
+    samples: int
+    max_abs_error: float | None
+    agreement: float | None
+
+
+def run(model: Path, contract: Path, samples: Path | None, tolerances: Tolerances, *, limits: Children) -> Smoke:
+    """Check a model in children.
+
+    Raises:
+        SmokeFailed: with the ruler's slug as its reason; `is_transient` tells what may pass another time.
+    """
+    ports = _ports(contract)
+    memory_limit_bytes = limits.memory_limit_mib * MIB
+    try:
+        loaded = load_check(
+            model,
+            shapes={name: shape for name, shape in ports["inputs"].items() if shape is not None},
+            timeout_s=limits.timeout_s,
+            memory_limit_bytes=memory_limit_bytes,
+            nice=limits.nice,
+        )
+        _check_ports(ports, loaded)
+        if samples is None:
+            return _passed_without_samples(loaded)
+        checked = check_samples(
+            model,
+            samples,
+            atol=DEFAULT_TOLERANCE if tolerances.atol is None else tolerances.atol,
+            rtol=DEFAULT_TOLERANCE if tolerances.rtol is None else tolerances.rtol,
+            min_agreement=tolerances.min_agreement,
+            timeout_s=limits.timeout_s,
+            memory_limit_bytes=memory_limit_bytes,
+            nice=limits.nice,
+        )
+    except BenchmarkError as error:
+        raise SmokeFailed(error.slug, str(error)[:500]) from error
+    if checked.problem is not None:
+        raise SmokeFailed("golden-outputs", checked.problem[:500])
+    return Smoke(checked.n, checked.max_abs_error, checked.agreement)
+
+
+def is_transient(error: SmokeFailed) -> bool:
+    """Whether another run may pass: only time depends on what else the device does."""
+    return error.reason == ChildTimedOut.slug
+
+
+def _passed_without_samples(loaded: LoadCheck) -> Smoke:
+    if loaded.problem is not None:
+        raise SmokeFailed("not-finite", loaded.problem)
+    return Smoke(0, None, None)
+
+
+def _ports(contract: Path) -> dict[str, dict[str, list[int] | None]]:
+    """Names of the contract's ports, with a concrete shape where it can be bound: open dimensions become 1."""
+    try:
+        document: Any = wire.parse_json(contract.read_bytes(), "contract")
+        return {
+            side: {str(port["name"]): _bound(port["shape"]) for port in document[side]}
+            for side in ("inputs", "outputs")
+        }
+    except (WireInvalid, KeyError, TypeError) as error:
+        raise SmokeFailed("contract-unreadable", f"the contract cannot be read: {error!r}"[:500]) from error
+
+
+def _bound(shape: object) -> list[int] | None:
+    if not isinstance(shape, list):
+        return None
+    return [size if isinstance(size, int) and size >= 0 else 1 for size in shape]
+
+
+def _check_ports(ports: dict[str, dict[str, list[int] | None]], loaded: LoadCheck) -> None:
+    actual = {"inputs": loaded.input_shapes, "outputs": loaded.output_shapes}
+    for side, wanted in ports.items():
+        missing = sorted(set(wanted) - set(actual[side]))
+        if missing:
+            raise SmokeFailed("contract-broken", f"the model lacks the contract's {side} {', '.join(missing)[:300]}")
