@@ -123,10 +123,16 @@ class RestClient:
         size = file.stat().st_size
 
         def content() -> Iterator[bytes]:
+            sent = 0
             with file.open("rb") as source, progress(f"upload {file.name}", size) as advance:
                 while chunk := source.read(CHUNK_BYTES):
+                    sent += len(chunk)
+                    if sent > size:
+                        break
                     yield chunk
                     advance(len(chunk))
+            if sent != size:
+                raise LocalFileError(f"{file}: the file changed while it was sent")
 
         return self._json(
             self._request(
@@ -194,8 +200,6 @@ class RestClient:
             pause = BACKOFF_S * 2 ** (attempt - 1) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, no secret
             try:
                 response = send()
-            except httpx.LocalProtocolError as error:
-                raise LocalFileError(f"the file changed while it was sent: {error}") from error
             except httpx.RequestError as error:
                 # A connection that never came about carried no request, so any method may be tried again.
                 if last or not (repeatable or isinstance(error, httpx.ConnectError)):

@@ -118,11 +118,7 @@ class Stack:
     def enroll(
         self, name: str, *, models: tuple[str, ...], device_class: str, link_class: str | None = None, options: str = ""
     ) -> StackDevice:
-        """Enroll an agent: a one-time token, a configuration file, the agent's own `enroll`.
-
-        Args:
-            options: further TOML of the agent's configuration.
-        """
+        """Enroll an agent: a one-time token, a configuration file with `options` (TOML) at its end, the agent's own `enroll`."""
         folder = self.home / "devices" / name
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "agent.toml"
