@@ -1,11 +1,11 @@
 """Small ONNX models in the relations that releases have, and the round trip that every pair must survive."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
@@ -41,7 +41,7 @@ class Models:
 
     def int8(self, step: float = 0.0) -> bytes:
         """Codes on the grid that ONNX Runtime's quantiser would choose, under the names it gives them."""
-        tensors: dict[str, NDArray[np.generic]] = {}
+        tensors: dict[str, NDArray[Any]] = {}
         for name, values in self._moved(step).items():
             if values.ndim == 1:
                 tensors[name] = values
@@ -78,7 +78,7 @@ class Models:
         }
 
 
-def build(tensors: dict[str, NDArray[np.generic]], *, extra_nodes: int = 0, as_constants: bool = False) -> bytes:
+def build(tensors: Mapping[str, NDArray[Any]], *, extra_nodes: int = 0, as_constants: bool = False) -> bytes:
     """A model whose nodes read `tensors` one after the other."""
     protos = [numpy_helper.from_array(values, name) for name, values in tensors.items()]
     nodes = []
@@ -99,7 +99,7 @@ def build(tensors: dict[str, NDArray[np.generic]], *, extra_nodes: int = 0, as_c
         [] if as_constants else protos,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    return onnx.ModelProto.SerializeToString(model, deterministic=True)
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 @pytest.fixture(scope="session")

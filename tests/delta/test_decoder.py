@@ -28,7 +28,7 @@ from delta.predictors import Span
 from delta.streams import STORED, StreamEntry
 from tests.delta.conftest import Models, build
 
-HEADER_BYTES = 124
+HEADER_BYTES = 116
 OLD_OUTPUT = b"what was there before"
 
 
