@@ -42,12 +42,12 @@ class PlotlyFinder(BaseFinder):
         hint = "install the `server` extra: pip install smallfleet[server]"
         return [Error(f"the plotly package with {FILE_NAME} is not installed", hint=hint, id="dashboards.E001")]
 
-    def find(self, path: str, find_all: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002, ARG002 - Django's signature
+    def find(self, path: str, find_all: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002 - Django's signature
         found = self._storage.path(FILE_NAME) if self._storage and path == f"{PREFIX}/{FILE_NAME}" else None
         if find_all:
             return [found] if found else []
         return found
 
-    def list(self, ignore_patterns: Iterable[str] | None) -> Iterator[tuple[str, FileSystemStorage]]:  # noqa: ARG002
+    def list(self, ignore_patterns: Iterable[str] | None) -> Iterator[tuple[str, FileSystemStorage]]:
         if self._storage is not None:
             yield FILE_NAME, self._storage

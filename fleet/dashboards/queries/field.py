@@ -72,7 +72,8 @@ def lines_in_field(lines: Iterable[ModelLine]) -> list[LineInField]:
     for line_id, artifact_id, sha256, devices in counted:
         held[line_id].append(Holding(_name(names, line_id, artifact_id), sha256, devices))
     return [
-        LineInField(line, sorted(held[line.pk], key=lambda holding: (-holding.devices, holding.label))) for line in lines
+        LineInField(line, sorted(held[line.pk], key=lambda holding: (-holding.devices, holding.label)))
+        for line in lines
     ]
 
 

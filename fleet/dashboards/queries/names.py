@@ -28,7 +28,9 @@ def names_of_artifacts(artifact_ids: Collection[int]) -> Names:
     rows = (
         Variant.objects.filter(artifact_id__in=artifact_ids)
         .order_by("id")
-        .values_list("id", "artifact_id", "name", "version__version", "version__model_line_id", "version__model_line__name")
+        .values_list(
+            "id", "artifact_id", "name", "version__version", "version__model_line_id", "version__model_line__name"
+        )
     )
     return {
         (line_id, artifact_id): VariantName(variant_id, line, version, name)

@@ -75,9 +75,7 @@ def shares(label: str, parts: Sequence[tuple[str, str, int]]) -> SafeString:
             rects.append((css, f"{x:.3f}", f"{width:.3f}", f"{name}: {formats.count_text(count)}"))
         x += width
     words = ", ".join(f"{formats.count_text(count)} {name}" for _, name, count in parts if count) or "none"
-    drawn = format_html_join(
-        "", '<rect class="{}" x="{}" y="0" width="{}" height="4"><title>{}</title></rect>', rects
-    )
+    drawn = format_html_join("", '<rect class="{}" x="{}" y="0" width="{}" height="4"><title>{}</title></rect>', rects)
     return format_html(
         '<svg class="shares" viewBox="0 0 100 4" preserveAspectRatio="none" role="img" aria-label="{}: {}">{}</svg>',
         label,

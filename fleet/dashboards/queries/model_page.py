@@ -1,0 +1,213 @@
+"""One model line: its variants with what they are worth, what they cost today's fleet, and how fast they were measured."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from fleet.dashboards import formats
+from fleet.dashboards.charts import VariantPoint, pareto_front
+from fleet.dashboards.queries.field import Holding, LineInField, lines_in_field
+from fleet.dashboards.queries.measurements import Latency, latency_by_artifact
+from fleet.ledger.queries import VariantCost, costs_of_variants
+from registry.models import Artifact, Evaluation, ModelLine, Patch, Variant, Version
+from registry.queries import versions_of
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Quality:
+    """What is on the chart's upright axis: values of one metric on one data set, the only ones that may be compared."""
+
+    metric: str
+    dataset_sha256: str
+
+    @property
+    def key(self) -> str:
+        """As it stands in an address."""
+        return f"{self.metric}:{self.dataset_sha256[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class VariantRow:
+    """One variant on the page.
+
+    Attributes:
+        evaluation: of the chosen quality; None where nobody measured it.
+        cost: to bring today's fleet there; None of a version that cannot be rolled out.
+        latency: over the devices that measured it.
+        is_current: most of the fleet runs it.
+        on_front: no other variant is both cheaper and better.
+    """
+
+    variant: Variant
+    version: Version
+    evaluation: Evaluation | None
+    cost: VariantCost | None
+    latency: Latency | None
+    devices_there: int
+    is_current: bool
+    on_front: bool = False
+
+    @property
+    def label(self) -> str:
+        """Version and variant."""
+        return f"{self.version.version} {self.variant.name}"
+
+    @property
+    def way_words(self) -> str:
+        """How the devices would get it."""
+        if self.cost is None:
+            return ""
+        return ", ".join(
+            f"{devices} by {way} ({formats.bytes_text(self.cost.bytes_by_way.get(way, 0))})"
+            for way, devices in sorted(self.cost.devices_by_way.items())
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaMatrix:
+    """Bytes from each base (None: from nothing) to each target of the line.
+
+    Attributes:
+        rows: a base and, for each target, its patch if one is wanted or made.
+    """
+
+    targets: list[tuple[str, Artifact]]
+    rows: list[tuple[str, list[tuple[Artifact, Patch | None, bool]]]]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPage:
+    """What the page of a model line shows."""
+
+    field: LineInField
+    versions: list[Version]
+    qualities: list[Quality]
+    quality: Quality | None
+    rows: list[VariantRow]
+    matrix: DeltaMatrix
+
+    @property
+    def unplaced(self) -> list[VariantRow]:
+        """Variants that could be rolled out but have no value of the chosen quality: they cannot stand on the chart."""
+        return [row for row in self.rows if row.cost is not None and row.evaluation is None]
+
+
+def model_page(model_line: ModelLine, *, quality_key: str = "") -> ModelPage:
+    """Everything on the page; `quality_key` chooses the metric and data set, else the most measured one."""
+    versions = versions_of(model_line)
+    variants = [(version, variant) for version in versions for variant in version.variants.all()]
+    qualities = _qualities([variant for _, variant in variants])
+    quality = next((one for one in qualities if one.key == quality_key), qualities[0] if qualities else None)
+    (field,) = lines_in_field([model_line])
+    return ModelPage(
+        field=field,
+        versions=versions,
+        qualities=qualities,
+        quality=quality,
+        rows=_rows(model_line, variants, quality, field.most),
+        matrix=delta_matrix(variants),
+    )
+
+
+def points_of(page: ModelPage) -> list[VariantPoint]:
+    """The rows that can stand on the chart: a value on the upright axis and a cost on the other."""
+    return [
+        VariantPoint(
+            label=row.label,
+            version=row.version.version,
+            value=row.evaluation.value,
+            low=row.evaluation.ci_low,
+            high=row.evaluation.ci_high,
+            cost_bytes=row.cost.bytes_total,
+            cost_money=row.cost.money_total,
+            ways=row.way_words,
+            p50_latency_ns=row.latency.median_ns if row.latency else None,
+            is_current=row.is_current,
+            is_upper_bound=row.cost.is_upper_bound,
+        )
+        for row in page.rows
+        if row.evaluation is not None and row.cost is not None
+    ]
+
+
+def _qualities(variants: Collection[Variant]) -> list[Quality]:
+    """What was measured, on how many variants: accuracy first, then the most measured."""
+    counts = Counter(
+        quality
+        for variant in variants
+        for quality in {Quality(each.metric, each.dataset_sha256) for each in variant.evaluations.all()}
+    )
+    return sorted(counts, key=lambda quality: (quality.metric != "accuracy", -counts[quality], quality))
+
+
+def _rows(
+    model_line: ModelLine, variants: Sequence[tuple[Version, Variant]], quality: Quality | None, most: Holding | None
+) -> list[VariantRow]:
+    costs = {cost.variant.pk: cost for cost in costs_of_variants(model_line=model_line, group=None)}
+    latencies = latency_by_artifact(model_line)
+    rows = [
+        VariantRow(
+            variant=variant,
+            version=version,
+            evaluation=_evaluation(variant, quality),
+            cost=costs.get(variant.pk),
+            latency=latencies.get(variant.artifact_id),
+            devices_there=costs[variant.pk].devices_there if variant.pk in costs else 0,
+            is_current=most is not None and most.name is not None and most.name.variant_id == variant.pk,
+        )
+        for version, variant in variants
+    ]
+    return _with_front(rows, quality)
+
+
+def _with_front(rows: list[VariantRow], quality: Quality | None) -> list[VariantRow]:
+    placed = [row for row in rows if row.cost is not None and row.evaluation is not None]
+    if quality is None or not placed:
+        return rows
+    costs = [float(row.cost.bytes_total) for row in placed if row.cost is not None]
+    values = [row.evaluation.value for row in placed if row.evaluation is not None]
+    front = pareto_front(costs, values, higher_is_better=formats.higher_is_better(quality.metric))
+    on_front = {placed[place].variant.pk for place in front}
+    return [replace(row, on_front=row.variant.pk in on_front) for row in rows]
+
+
+def _evaluation(variant: Variant, quality: Quality | None) -> Evaluation | None:
+    """The variant's value of this quality: of several who measured it, the one with the most samples, then the newest."""
+    if quality is None:
+        return None
+    measured = [
+        each
+        for each in variant.evaluations.all()
+        if (each.metric, each.dataset_sha256) == (quality.metric, quality.dataset_sha256)
+    ]
+    return max(measured, key=lambda each: (each.sample_count, each.pk), default=None)
+
+
+def delta_matrix(variants: Sequence[tuple[Version, Variant]]) -> DeltaMatrix:
+    """The line's patches as a table. One query.
+
+    Rows are what a patch starts from: nothing (packed), the line's own artifacts, and foreign ones that a patch was made from. Of several formats
+    the newest stands.
+    """
+    targets: dict[int, tuple[str, Artifact]] = {}
+    for version, variant in variants:
+        targets.setdefault(variant.artifact_id, (f"{version.version} {variant.name}", variant.artifact))
+    patches = Patch.objects.filter(target_id__in=targets).select_related("base").order_by("patch_format")
+    by_pair = {(patch.base_id, patch.target_id): patch for patch in patches}
+    bases: dict[int | None, str] = {None: "nothing (packed)"}
+    for patch in by_pair.values():
+        if patch.base is not None:
+            bases[patch.base_id] = (
+                targets[patch.base.pk][0] if patch.base.pk in targets else f"foreign {patch.base.sha256[:12]}…"
+            )
+    rows = [
+        (
+            name,
+            [
+                (artifact, by_pair.get((base_id, artifact.pk)), base_id == artifact.pk)
+                for _, artifact in targets.values()
+            ],
+        )
+        for base_id, name in bases.items()
+    ]
+    return DeltaMatrix(list(targets.values()), rows if by_pair else [])

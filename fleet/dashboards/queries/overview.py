@@ -1,0 +1,102 @@
+"""The fleet in one glance."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Count, Q
+from django.utils import timezone
+
+from fleet.dashboards.queries.field import LineInField, lines_in_field
+from fleet.dashboards.queries.rollouts import RolloutProgress, progress_of
+from fleet.dashboards.queries.spending import Spending, spending_since
+from fleet.devices.models import Device
+from fleet.rollouts.models import Attempt, Rollout
+from registry.models import ModelLine
+
+TROUBLE_WINDOW = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceHealth:
+    """How many devices there are and how many are heard.
+
+    Attributes:
+        enrolled: without the revoked ones.
+        seen: heard within `seen_within_s`.
+        never: enrolled and never heard.
+    """
+
+    enrolled: int
+    seen: int
+    never: int
+    seen_within_s: int
+
+    @property
+    def silent(self) -> int:
+        """Heard once, but not lately."""
+        return self.enrolled - self.seen - self.never
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A reason for which attempts ended badly, and how often within `TROUBLE_WINDOW`."""
+
+    state: str
+    reason: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What the first page shows."""
+
+    health: DeviceHealth
+    running: list[RolloutProgress]
+    month: datetime
+    spending: Spending
+    lines: list[LineInField]
+    troubles: list[Trouble]
+
+
+def seen_within_s() -> int:
+    """Until when a device counts as heard lately: three polls missed, and the batch in which sightings are written."""
+    return 3 * settings.SMALLFLEET_POLL_AFTER_S + settings.SMALLFLEET_LAST_SEEN_FLUSH_S
+
+
+def overview() -> Overview:
+    """Everything on the first page, in a number of queries that does not depend on the fleet's size."""
+    now = timezone.now()
+    month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    running = Rollout.objects.filter(state__in=[Rollout.State.RUNNING, Rollout.State.PAUSED])
+    return Overview(
+        health=device_health(now),
+        running=progress_of(running),
+        month=month,
+        spending=spending_since(month),
+        lines=lines_in_field(ModelLine.objects.all()),
+        troubles=troubles(now - TROUBLE_WINDOW),
+    )
+
+
+def device_health(now: datetime) -> DeviceHealth:
+    """Counts of devices by when they were heard."""
+    window_s = seen_within_s()
+    counts = Device.objects.filter(revoked_at=None).aggregate(
+        enrolled=Count("id"),
+        seen=Count("id", filter=Q(last_seen_at__gte=now - timedelta(seconds=window_s))),
+        never=Count("id", filter=Q(last_seen_at=None)),
+    )
+    return DeviceHealth(**counts, seen_within_s=window_s)
+
+
+def troubles(since: datetime) -> list[Trouble]:
+    """Why attempts ended badly since then, the most frequent reasons first."""
+    rows = (
+        Attempt.objects.filter(state__in=[Attempt.State.FAILED, Attempt.State.ROLLED_BACK], closed_at__gte=since)
+        .order_by()
+        .values_list("state", "reason")
+        .annotate(attempts=Count("id"))
+        .order_by("-attempts", "reason")[:5]
+    )
+    return [Trouble(state, reason, attempts) for state, reason, attempts in rows]

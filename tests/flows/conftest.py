@@ -1,0 +1,69 @@
+"""A whole Smallfleet of real processes for each flow: server, worker, agents, the command line."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client.demo.models import LINE, publish_demo_model
+from client.processes import free_port
+from client.stack import Stack, StackDevice
+
+# Quick polls and no benchmark unless the flow is about it.
+QUICK = "poll_interval_s = 0.5\n[bench]\nenabled = false\n"
+
+
+class Flow(Stack):
+    """The stack with the verbs of the demo's models."""
+
+    def publish(self, version: str, variant: str) -> dict[str, Any]:
+        """Publish one of the committed models by the command line."""
+        return publish_demo_model(self, version, variant)
+
+    def roll_out(self, version: str, variant: str, **options: Any) -> str:
+        """Create and start a rollout to every device; its id."""
+        with self.rest() as rest:
+            rollout = rest.post(
+                "rollouts", {"model": LINE, "version": version, "variant": variant, "start": True, **options}
+            )
+        return str(rollout["id"])
+
+    def rollout(self, rollout_id: str) -> dict[str, Any]:
+        """The rollout as the API tells it."""
+        with self.rest() as rest:
+            return rest.get(f"rollouts/{rollout_id}")
+
+    def once(self, device: StackDevice) -> None:
+        """Let the device's agent poll once and do what is asked."""
+        self.cli("agent", "once", "--config", str(device.config))
+
+    def finish(self, rollout_id: str, *devices: StackDevice, timeout_s: float = 60.0) -> dict[str, Any]:
+        """Let the devices poll until the rollout is finished."""
+        deadline = time.monotonic() + timeout_s
+        while (rollout := self.rollout(rollout_id))["state"] != "finished":
+            assert time.monotonic() < deadline, rollout
+            for device in devices:
+                self.once(device)
+        return rollout
+
+    def wait_for(self, condition: Callable[[], bool], *, timeout_s: float = 60.0) -> None:
+        """Wait until something is so."""
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < deadline, "it did not become so in time"
+            time.sleep(0.1)
+
+    def patches_settled(self) -> bool:
+        """Whether no patch of the model line is wanted or being built."""
+        with self.rest() as rest:
+            rows = list(rest.pages(f"models/{LINE}/deltas"))
+        return bool(rows) and all(row["state"] not in {"wanted", "building"} for row in rows)
+
+
+@pytest.fixture
+def flow(tmp_path: Path) -> Iterator[Flow]:
+    """A running stack with its own database, store and ports."""
+    with Flow(tmp_path / "stack", port=free_port()) as stack:
+        yield stack
