@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from decimal import Decimal
 
-ABSENT = "–"
+ABSENT = "\u2013"
 _BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _THOUSANDS = "\u202f"  # a narrow no-break space: read as one number, and not cut at the end of a line
 

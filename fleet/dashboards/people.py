@@ -10,7 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from access.actors import Actor, actor_of
 from access.errors import ProblemError
@@ -37,6 +37,11 @@ def page(view: PersonView[P]) -> RequestView[P]:
     return require_safe(_for_people(Scope.READ, view))
 
 
+def operators_page(view: PersonView[P]) -> RequestView[P]:
+    """A page with a form that changes the fleet: operators and admins only, also to look."""
+    return require_http_methods(["GET", "HEAD", "POST"])(_for_people(Scope.OPERATE, view))
+
+
 def operation(view: PersonView[P]) -> RequestView[P]:
     """A form's POST that changes the fleet: operators and admins only."""
     return require_POST(_for_people(Scope.OPERATE, view))
@@ -46,8 +51,13 @@ def render_page(
     request: HttpRequest, actor: Actor, template: str, context: Mapping[str, Any], *, status: int = 200
 ) -> HttpResponse:
     """Render a page with what every page needs: who looks, and what they may press."""
-    may_operate = Scope.OPERATE in actor.scopes
-    return render(request, template, {**context, "actor": actor, "may_operate": may_operate}, status=status)
+    shared = {
+        "actor": actor,
+        "may_operate": Scope.OPERATE in actor.scopes,
+        "may_administer": Scope.ADMINISTER in actor.scopes,
+        "server_url": request.build_absolute_uri("/").rstrip("/"),
+    }
+    return render(request, template, {**shared, **context}, status=status)
 
 
 def carry_out(request: HttpRequest, done: str, verb: Callable[[], object], *, then: str) -> HttpResponse:

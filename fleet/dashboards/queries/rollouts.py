@@ -1,16 +1,18 @@
-"""How far rollouts are."""
+"""How far rollouts are, and what they cost against what was expected."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from uuid import UUID
 
-from django.db.models import Count, F
+from django.db.models import Count, Exists, OuterRef, Q
 
-from fleet.devices.models import Installation
-from fleet.rollouts.models import Attempt, Rollout
+from fleet.ledger.models import LedgerEntry
+from fleet.ledger.queries import RolloutLedger, cost_of_variant, ledger_of_rollout
+from fleet.rollouts.models import Attempt, CohortMember, Rollout
 
-Outcome = Installation.Outcome
+Outcome = CohortMember.Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,49 +50,116 @@ class RolloutProgress:
             ("good", "succeeded", self.succeeded),
             ("there", "already there", self.there),
             ("open", "under way", self.open),
-            ("waiting", "waiting", self.waiting),
+            ("waiting", "not reached" if self.rollout.state == Rollout.State.ABORTED else "waiting", self.waiting),
             ("warn", "rolled back", self.rolled_back),
             ("bad", "failed", self.failed),
         ]
 
 
 def progress_of(rollouts: Iterable[Rollout]) -> list[RolloutProgress]:
-    """The progress of each rollout, in three queries for all of them."""
+    """The progress of each rollout, in two queries for all of them. Devices revoked before they closed are left out."""
     rollouts = list(rollouts)
-    ids = [rollout.pk for rollout in rollouts]
-    standing = Installation.objects.filter(rollout__in=ids, active=True, device__revoked_at=None).order_by()
-    attempts = Attempt.objects.filter(rollout__in=ids).order_by()
-    under_way = attempts.filter(
-        state=Attempt.State.OPEN, installation__outcome=Outcome.PENDING, installation__rollout=F("rollout")
+    members = CohortMember.objects.filter(rollout__in=[rollout.pk for rollout in rollouts]).order_by()
+    gone = Q(installation__device__revoked_at__isnull=False) | Q(installation__active=False)
+    members = members.exclude(gone, outcome=Outcome.PENDING)
+    under_way = Attempt.objects.filter(
+        installation=OuterRef("installation"), rollout=OuterRef("rollout"), state=Attempt.State.OPEN
     )
-    # Installations that a later rollout took over no longer stand under this one; their attempts say how they ended here.
-    left = attempts.exclude(state=Attempt.State.OPEN).exclude(installation__rollout=F("rollout"))
-    counts = [
-        _counts(standing.values_list("rollout_id", "outcome").annotate(Count("id"))),
-        _counts(under_way.values_list("rollout_id", "state").annotate(Count("installation", distinct=True))),
-        _counts(left.values_list("rollout_id", "state").annotate(Count("installation", distinct=True))),
+    opened = members.filter(Exists(under_way), outcome=Outcome.PENDING)
+    closed_by = _counts(members.values_list("rollout_id", "outcome").annotate(Count("id")))
+    opened_by = _counts(opened.values_list("rollout_id", "outcome").annotate(Count("id")))
+    return [
+        _progress(rollout, closed_by[rollout.pk], opened_by[rollout.pk].get(Outcome.PENDING, 0)) for rollout in rollouts
     ]
-    return [_progress(rollout, *(count[rollout.pk] for count in counts)) for rollout in rollouts]
 
 
-def _counts(rows: Iterable[tuple[UUID | None, str, int]]) -> defaultdict[UUID, dict[str, int]]:
+def _counts(rows: Iterable[tuple[UUID, str, int]]) -> defaultdict[UUID, dict[str, int]]:
     counted: defaultdict[UUID, dict[str, int]] = defaultdict(dict)
-    for rollout_id, state, number in rows:
-        if rollout_id is not None:
-            counted[rollout_id][state] = number
+    for rollout_id, outcome, number in rows:
+        counted[rollout_id][outcome] = number
     return counted
 
 
-def _progress(
-    rollout: Rollout, standing: Mapping[str, int], under_way: Mapping[str, int], left: Mapping[str, int]
-) -> RolloutProgress:
-    opened = under_way.get(Attempt.State.OPEN, 0)
+def _progress(rollout: Rollout, by_outcome: Mapping[str, int], opened: int) -> RolloutProgress:
     return RolloutProgress(
         rollout=rollout,
-        there=standing.get(Outcome.THERE, 0),
-        succeeded=standing.get(Outcome.SUCCEEDED, 0) + left.get(Attempt.State.SUCCEEDED, 0),
+        there=by_outcome.get(Outcome.THERE, 0),
+        succeeded=by_outcome.get(Outcome.SUCCEEDED, 0),
         open=opened,
-        waiting=standing.get(Outcome.PENDING, 0) - opened,
-        failed=standing.get(Outcome.FAILED, 0) + left.get(Attempt.State.FAILED, 0),
-        rolled_back=standing.get(Outcome.ROLLED_BACK, 0) + left.get(Attempt.State.ROLLED_BACK, 0),
+        waiting=by_outcome.get(Outcome.PENDING, 0) - opened,
+        failed=by_outcome.get(Outcome.FAILED, 0),
+        rolled_back=by_outcome.get(Outcome.ROLLED_BACK, 0),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a rollout is expected to cost.
+
+    Attributes:
+        is_live: computed now, for a draft; else it is what was kept when the rollout started.
+    """
+
+    bytes_total: int
+    money_total: Decimal
+    bytes_by_way: Mapping[str, int]
+    is_upper_bound: bool
+    is_live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WayComparison:
+    """Bytes of one way: expected, as the agents counted, and as this server counted (None: others carried them)."""
+
+    way: str
+    forecast_bytes: int | None
+    agent_bytes: int
+    server_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutPage:
+    """What the page of a rollout shows besides its attempts."""
+
+    progress: RolloutProgress
+    forecast: Forecast | None
+    ledger: RolloutLedger
+
+    @property
+    def comparison(self) -> list[WayComparison]:
+        """Every way that was expected or used, patches first."""
+        expected = self.forecast.bytes_by_way if self.forecast else {}
+        used = {row.way: row for row in self.ledger.by_way}
+        order = [*LedgerEntry.Way.values, *sorted({*expected, *used} - set(LedgerEntry.Way.values))]
+        return [
+            WayComparison(
+                way=way or "not said yet",
+                forecast_bytes=expected.get(way, 0) if self.forecast else None,
+                agent_bytes=used[way].agent_bytes if way in used else 0,
+                server_bytes=used[way].server_bytes if way in used else 0,
+            )
+            for way in order
+            if way in expected or way in used
+        ]
+
+
+def rollout_page(rollout: Rollout, *, device_limit: int) -> RolloutPage:
+    """The rollout's progress, forecast and ledger; bytes of the `device_limit` devices that transferred most."""
+    (progress,) = progress_of([rollout])
+    return RolloutPage(progress, _forecast(rollout), ledger_of_rollout(rollout, device_limit=device_limit))
+
+
+def _forecast(rollout: Rollout) -> Forecast | None:
+    kept = rollout.forecast
+    if kept is not None:
+        return Forecast(
+            bytes_total=kept["bytes_total"],
+            money_total=Decimal(kept["money_total"]),
+            bytes_by_way=kept["bytes_by_way"],
+            is_upper_bound=kept["is_upper_bound"],
+            is_live=False,
+        )
+    if rollout.state != Rollout.State.DRAFT:
+        return None
+    cost = cost_of_variant(variant=rollout.target, group=rollout.group)
+    return Forecast(cost.bytes_total, cost.money_total, cost.bytes_by_way, cost.is_upper_bound, is_live=True)

@@ -5,20 +5,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from django.conf import settings
 from django.db.models import QuerySet, Sum
 
+from fleet.ledger.forecast import BYTES_PER_MB
 from fleet.ledger.models import LedgerEntry
-
-MB = 10**6
+from fleet.ledger.queries import default_price
 
 
 @dataclass(frozen=True, slots=True)
 class WaySpending:
-    """What went over one way."""
+    """What went over one way. `server_bytes` is None where others than this server carried all of it."""
 
     way: str
     agent_bytes: int
+    server_bytes: int | None
     money: Decimal
 
 
@@ -34,6 +34,12 @@ class Spending:
         return sum(way.agent_bytes for way in self.by_way)
 
     @property
+    def server_bytes(self) -> int | None:
+        """Over all ways that this server carried."""
+        carried = [way.server_bytes for way in self.by_way if way.server_bytes is not None]
+        return sum(carried) if carried else None
+
+    @property
     def money(self) -> Decimal:
         """Over all ways."""
         return sum((way.money for way in self.by_way), Decimal(0))
@@ -46,12 +52,13 @@ def spending_since(moment: datetime) -> Spending:
 
 def spending_of(entries: QuerySet[LedgerEntry]) -> Spending:
     """Bytes by way, priced by the link class that each device has today. One query."""
-    default_price = Decimal(settings.SMALLFLEET_DEFAULT_PRICE_PER_MB)
-    rows = entries.order_by().values_list("way", "device__link_class__price_per_mb").annotate(total=Sum("agent_bytes"))
-    count: defaultdict[str, int] = defaultdict(int)
+    rows = entries.order_by().values_list("way", "device__link_class__price_per_mb")
+    agent: defaultdict[str, int] = defaultdict(int)
     money: defaultdict[str, Decimal] = defaultdict(Decimal)
-    for way, price, total in rows:
-        count[way] += total
-        money[way] += (default_price if price is None else price) * total / MB
-    ways = [WaySpending(way or "not said yet", count[way], money[way]) for way in count]
+    server: dict[str, int | None] = {}
+    for way, price, counted, sent in rows.annotate(Sum("agent_bytes"), Sum("server_bytes")):
+        agent[way] += counted
+        money[way] += (default_price() if price is None else price) * counted / BYTES_PER_MB
+        server[way] = server.get(way) if sent is None else sent + (server.get(way) or 0)
+    ways = [WaySpending(way or "not said yet", agent[way], server[way], money[way]) for way in agent]
     return Spending(sorted(ways, key=lambda way: -way.agent_bytes))

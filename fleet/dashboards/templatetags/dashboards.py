@@ -59,9 +59,19 @@ def duration(seconds: float | None) -> str:
 
 
 @register.filter
-def item(mapping: dict[Any, Any], key: Any) -> Any:
-    """`mapping[key]`, None where it is not there."""
-    return mapping.get(key)
+def share_of(part: int | None, whole: int) -> str:
+    """How much of the whole a part is."""
+    return formats.ABSENT if part is None or not whole else formats.percent_text(part / whole)
+
+
+@register.filter
+def fact(value: Any, name: str) -> str:
+    """A value of an event's detail, by its name: bytes as bytes, digests short."""
+    if isinstance(value, int) and not isinstance(value, bool) and "bytes" in name:
+        return formats.bytes_text(value)
+    if isinstance(value, str) and len(value) == 64:
+        return formats.digest_text(value)
+    return formats.ABSENT if value is None else str(value)
 
 
 @register.simple_tag

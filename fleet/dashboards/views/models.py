@@ -1,0 +1,32 @@
+"""Model lines, and one of them with its chart of accuracy against cost."""
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+
+from access.actors import Actor
+from fleet.dashboards.charts import accuracy_cost_chart
+from fleet.dashboards.people import page, render_page
+from fleet.dashboards.queries.field import lines_in_field
+from fleet.dashboards.queries.model_page import model_page, points_of
+from registry.models import ModelLine
+
+
+@page
+def model_lines(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """Every model line and what the fleet runs of it."""
+    lines = lines_in_field(ModelLine.objects.all())
+    return render_page(request, actor, "dashboards/model_lines.html", {"section": "models", "lines": lines})
+
+
+@page
+def model_line(request: HttpRequest, actor: Actor, name: str) -> HttpResponse:
+    """One model line: which variant is accurate enough and cheapest to get to the devices from where they are."""
+    line = get_object_or_404(ModelLine, name=name)
+    shown = model_page(line, quality_key=request.GET.get("quality", ""))
+    points = points_of(shown)
+    figures = None
+    if points and shown.quality is not None:
+        figures = accuracy_cost_chart(points, metric=shown.quality.metric, currency=settings.SMALLFLEET_CURRENCY)
+    context = {"section": "models", "line": line, "page": shown, "figures": figures}
+    return render_page(request, actor, "dashboards/model_line.html", context)
