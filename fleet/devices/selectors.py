@@ -9,7 +9,6 @@ import re
 from dataclasses import dataclass
 
 from django.db.models import F, Q
-from django.db.models.expressions import Combinable
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.lookups import Exact, IsNull
 
@@ -105,11 +104,8 @@ def condition(terms: tuple[Term, ...], *, device: str = "") -> Q:
 
 def _condition(term: Term, prefix: str) -> Q:
     # Expressions in place of `attributes__<key>` lookups, which would read a key such as `in` or `a__b` as a lookup of Django's.
-    field: Combinable
-    if term.key in PSEUDO_ATTRIBUTES:
-        field = F(prefix + PSEUDO_ATTRIBUTES[term.key])
-    else:
-        field = KeyTextTransform(term.key, prefix + "attributes")
+    pseudo = PSEUDO_ATTRIBUTES.get(term.key)
+    field = F(prefix + pseudo) if pseudo else KeyTextTransform(term.key, prefix + "attributes")
     absent = Q(IsNull(field, True)) | Q(Exact(field, ""))  # noqa: FBT003 - the lookup's right-hand side
     match term.operator:
         case Operator.EQUALS:

@@ -40,11 +40,11 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class PatchOffer:
-    """A patch to the target; `base` is None for `packed`. A pending one has no size yet and may turn out smaller or useless."""
+    """A patch to the target that is ready; `base` is None for `packed`."""
 
     base: int | None
     format: int
-    size_bytes: int | None
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,9 @@ class TargetFiles:
     """What a device at the target has: artifact ids and sizes, and the patches that lead there.
 
     Attributes:
-        patches: ready and pending ones.
-        settled: (base, format) pairs that need no more looking: their patch is ready, useless or failed.
+        patches: the ready ones.
+        settled: the bases (None: packed) that need no more waiting: their patch is ready, useless or failed.
+        built_format: the patch format that is being built.
     """
 
     model: int
@@ -63,7 +64,8 @@ class TargetFiles:
     sample_set: int | None
     sample_set_bytes: int
     patches: Sequence[PatchOffer] = ()
-    settled: Collection[tuple[int | None, int]] = frozenset()
+    settled: Collection[int | None] = frozenset()
+    built_format: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +136,13 @@ def _fetch(
 
 def _cheapest(target: TargetFiles, holding: Holding) -> tuple[str, int]:
     ways = [(target.model_bytes, Way.RAW.value)]
-    for patch in target.patches:
-        if patch.size_bytes is not None and _fits(patch, holding):
-            ways.append((patch.size_bytes, (Way.PACKED if patch.base is None else Way.DELTA).value))
+    ways += [(patch.size_bytes, _way(patch)) for patch in target.patches if _fits(patch, holding)]
     size_bytes, way = min(ways)
     return way, size_bytes
+
+
+def _way(patch: PatchOffer) -> str:
+    return (Way.PACKED if patch.base is None else Way.DELTA).value
 
 
 def _fits(patch: PatchOffer, holding: Holding) -> bool:
@@ -147,7 +151,7 @@ def _fits(patch: PatchOffer, holding: Holding) -> bool:
 
 def _may_improve(target: TargetFiles, holding: Holding, way: str) -> bool:
     """Whether a patch that is not settled, or not even asked for, could be cheaper: a delta, or `packed` where there is no delta."""
-    bases: set[int | None] = {base for base in (holding.current, holding.previous) if base is not None}
+    bases: set[int | None] = {holding.current, holding.previous} - {None}
     if way != Way.DELTA:
         bases.add(None)
-    return any((base, patch_format) not in target.settled for base in bases for patch_format in holding.formats)
+    return target.built_format in holding.formats and not bases <= set(target.settled)

@@ -15,6 +15,7 @@ from fleet.devices.queries import installations_in
 from fleet.ledger.forecast import BYTES_PER_MB, Cost, Holding, PatchOffer, TargetFiles, cost_of
 from fleet.ledger.models import LedgerEntry
 from fleet.rollouts.models import Attempt, Rollout
+from registry.deltas.formats import BUILT_FORMAT
 from registry.models import ModelLine, Patch, Variant, Version
 
 SETTLED = (Patch.State.READY, Patch.State.USELESS, Patch.State.FAILED)
@@ -102,7 +103,8 @@ def _patches(variants: Iterable[Variant], holdings: Iterable[Holding]) -> dict[i
     held = {base for holding in holdings for base in (holding.current, holding.previous) if base is not None}
     targets = {variant.artifact_id for variant in variants}
     by_target: dict[int, list[Patch]] = defaultdict(list)
-    for patch in Patch.objects.filter(Q(base=None) | Q(base__in=held), target__in=targets):
+    leading = Patch.objects.filter(Q(base=None) | Q(base__in=held), target__in=targets)
+    for patch in leading.select_related("artifact"):
         by_target[patch.target_id].append(patch)
     return by_target
 
@@ -118,11 +120,12 @@ def _target_files(variant: Variant, patches: Iterable[Patch]) -> TargetFiles:
         sample_set=version.sample_set_id,
         sample_set_bytes=version.sample_set.size_bytes if version.sample_set else 0,
         patches=[
-            PatchOffer(patch.base_id, patch.patch_format, patch.size_bytes)
+            PatchOffer(patch.base_id, patch.patch_format, patch.artifact.size_bytes)
             for patch in known
-            if patch.state == Patch.State.READY
+            if patch.artifact is not None
         ],
-        settled={(patch.base_id, patch.patch_format) for patch in known if patch.state in SETTLED},
+        settled={patch.base_id for patch in known if patch.state in SETTLED and patch.patch_format == BUILT_FORMAT},
+        built_format=BUILT_FORMAT,
     )
 
 

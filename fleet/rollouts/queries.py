@@ -2,15 +2,18 @@
 
 from collections.abc import Collection, Mapping
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Count, Q, QuerySet
 
+from access.errors import NotFound
 from fleet.devices.models import Device, Installation
+from fleet.errors import SayFirst
 from fleet.rollouts.engine import Progress
 from fleet.rollouts.models import CohortMember, Rollout
 from fleet.rollouts.poll import File, InstallationState, Target, Tolerances, WayOffer
-from registry.deltas.queries import ways_to
-from registry.models import Artifact, ModelLine, Patch, Variant, Version
+from registry.deltas.queries import Way, WayTable, way_tables
+from registry.models import Artifact, ModelLine, Variant, Version
 
 Outcome = CohortMember.Outcome
 
@@ -25,6 +28,26 @@ def rollouts_detailed() -> QuerySet[Rollout]:
         "target__version__contract",
         "target__version__sample_set",
     )
+
+
+def rollouts_matching(*, model: str | None = None, state: str | None = None) -> QuerySet[Rollout]:
+    """Rollouts, newest first, of a model line by name or in a state."""
+    rollouts = rollouts_detailed()
+    if model is not None:
+        rollouts = rollouts.filter(target__version__model_line__name=model)
+    return rollouts if state is None else rollouts.filter(state=state)
+
+
+def get_rollout(rollout_id: UUID) -> Rollout:
+    """The rollout of this id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    rollout = rollouts_detailed().filter(pk=rollout_id).first()
+    if rollout is None:
+        raise NotFound(f"there is no rollout {rollout_id}")
+    return rollout
 
 
 def progress_of(rollout: Rollout) -> Progress:
@@ -44,16 +67,19 @@ def progress_of(rollout: Rollout) -> Progress:
 # --- Polls ----------------------------------------------------------------------------------------------------------
 
 
-def has_new_models(device: Device) -> bool:
-    """Whether the registry got a model line that the device named before it was there, so that it must be asked again."""
-    return bool(device.unknown_models) and ModelLine.objects.filter(name__in=device.unknown_models).exists()
+def check_heard(device: Device) -> None:
+    """Let only a device pass that the server knows enough of to answer.
+
+    Raises:
+        SayFirst: it was never heard, or the registry got a model line that it named before that was there.
+    """
+    new_models = device.unknown_models and ModelLine.objects.filter(name__in=device.unknown_models).exists()
+    if not device.said_sha256 or new_models:
+        raise SayFirst("send POST /poll with what the device holds")
 
 
 def poll_state(device: Device) -> list[InstallationState]:
-    """What the server knows of each installation of the device.
-
-    One query, and two more for each installation that has something to fetch: an idle device costs one.
-    """
+    """What the server knows of each installation of the device: one query, and one more if there is something to fetch."""
     installations = list(
         device.installations.filter(active=True).select_related(
             "model_line",
@@ -64,46 +90,39 @@ def poll_state(device: Device) -> list[InstallationState]:
         )
     )
     held = {sha256 for row in installations for sha256 in (row.current_sha256, row.previous_sha256) if sha256}
-    return [_installation_state(row, held, device.patch_formats) for row in installations]
+    fetching = [row.target.artifact for row in installations if row.target and _has_to_fetch(row, row.target)]
+    tables = way_tables(fetching) if fetching else {}
+    return [_installation_state(row, tables, held, device.patch_formats) for row in installations]
 
 
-def _installation_state(row: Installation, held: Collection[str], formats: Collection[int]) -> InstallationState:
-    if row.target is None:
-        return InstallationState(row.model_line.name, rollout=None)
-    ways, pending = _ways(row, row.target.artifact, held, formats)
-    paused = row.rollout is not None and row.rollout.state == Rollout.State.PAUSED
+def _has_to_fetch(row: Installation, target: Variant) -> bool:
+    return target.artifact.sha256 not in {row.current_sha256, row.previous_sha256}
+
+
+def _installation_state(
+    row: Installation, tables: Mapping[str, WayTable], held: Collection[str], formats: Collection[int]
+) -> InstallationState:
+    target, rollout = row.target, row.rollout
+    if target is None:
+        return InstallationState(row.model_line.name)
+    table = tables.get(target.artifact.sha256) if _has_to_fetch(row, target) else None
     return InstallationState(
         model=row.model_line.name,
-        target=_target(row.target),
-        rollout=str(row.rollout_id) if row.rollout_id else None,
-        on_hold=paused or row.target.version.state != Version.State.PUBLISHED,
-        ways=ways,
-        delta_pending=pending,
-        wait_for_delta_s=row.rollout.wait_for_delta_s if row.rollout else 0,
+        target=_target(target),
+        rollout=str(rollout.pk) if rollout else None,
+        on_hold=target.version.state != Version.State.PUBLISHED or _is_paused(rollout),
+        ways=[_offer(way) for way in table.ways(held, formats)] if table else [],
+        delta_pending=table.is_pending(held, formats) if table else False,
+        wait_for_delta_s=rollout.wait_for_delta_s if rollout else 0,
     )
 
 
-def _ways(
-    row: Installation, target: Artifact, held: Collection[str], formats: Collection[int]
-) -> tuple[list[WayOffer], bool]:
-    """The ways of an installation that has something to fetch, and whether a better one is being built."""
-    if target.sha256 in {row.current_sha256, row.previous_sha256}:
-        return [], False
-    offers = [
-        WayOffer(str(way.way), way.sha256, way.size_bytes, way.base, way.format)
-        for way in ways_to(target=target, held=held, formats=formats)
-    ]
-    has_delta = any(offer.way == "delta" for offer in offers)
-    return offers, is_better_way_pending(target=target, held=held, formats=formats, has_delta=has_delta)
+def _is_paused(rollout: Rollout | None) -> bool:
+    return rollout is not None and rollout.state == Rollout.State.PAUSED
 
 
-def is_better_way_pending(
-    *, target: Artifact, held: Collection[str], formats: Collection[int], has_delta: bool
-) -> bool:
-    """Whether a delta from what is held is being built, or `packed` for a device that has no delta."""
-    wanted = Q(base__sha256__in=held) if has_delta else Q(base__sha256__in=held) | Q(base=None)
-    unbuilt = (Patch.State.WANTED, Patch.State.BUILDING)
-    return Patch.objects.filter(wanted, target=target, patch_format__in=formats, state__in=unbuilt).exists()
+def _offer(way: Way) -> WayOffer:
+    return WayOffer(way.way, way.sha256, way.size_bytes, way.base, way.format)
 
 
 def _target(variant: Variant) -> Target:

@@ -1,1 +1,1 @@
-"""The wire of devices."""
+"""The wire of devices: enrollment, and what people do with devices, groups and link classes."""

@@ -1,5 +1,18 @@
-"""Addresses under /api/v1/."""
+"""Addresses of devices under /api/v1/."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from fleet.devices.api import views
+
+urlpatterns = [
+    path("enroll", views.EnrollView.as_view(), name="enroll"),
+    path("link-classes", views.LinkClassesView.as_view(), name="link-classes"),
+    path("link-classes/<str:name>", views.LinkClassView.as_view(), name="link-class"),
+    path("groups", views.GroupsView.as_view(), name="groups"),
+    path("groups/<str:name>", views.GroupView.as_view(), name="group"),
+    path("enrollment-tokens", views.EnrollmentTokensView.as_view(), name="enrollment-tokens"),
+    path("enrollment-tokens/<uuid:token_id>", views.EnrollmentTokenView.as_view(), name="enrollment-token"),
+    path("devices", views.DevicesView.as_view(), name="devices"),
+    path("devices/<uuid:device_id>", views.DeviceView.as_view(), name="device"),
+    path("devices/<uuid:device_id>/revoke", views.RevokeDeviceView.as_view(), name="device-revoke"),
+]

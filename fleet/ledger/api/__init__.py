@@ -1,1 +1,1 @@
-"""The wire of ledger."""
+"""The wire of the ledger: forecasts and what was spent."""

@@ -1,5 +1,7 @@
-"""Addresses under /api/v1/."""
+"""Addresses of measurements under /api/v1/."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from fleet.measurements.api import views
+
+urlpatterns = [path("reports", views.ReportsView.as_view(), name="reports")]

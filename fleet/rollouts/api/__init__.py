@@ -1,1 +1,1 @@
-"""The wire of rollouts."""
+"""The wire of rollouts: what people do with them, polls, and events."""

@@ -1,0 +1,177 @@
+"""Shapes of devices, groups and link classes on the wire."""
+
+import re
+from typing import Any
+
+from rest_framework import serializers
+
+from fleet.devices.models import (
+    ATTRIBUTE_KEY_PATTERN,
+    MAX_ATTRIBUTE_LENGTH,
+    MAX_ATTRIBUTES,
+    Device,
+    EnrollmentToken,
+    Group,
+    Installation,
+    LinkClass,
+)
+
+MAX_USES = 2**31 - 1
+
+
+class AttributesField(serializers.DictField):
+    """Key-value facts of a device."""
+
+    def __init__(self, **options: Any) -> None:
+        child = serializers.CharField(max_length=MAX_ATTRIBUTE_LENGTH, allow_blank=True)
+        super().__init__(child=child, **options)
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        """Check keys and their number besides the values."""
+        attributes: dict[str, str] = super().to_internal_value(data)
+        if len(attributes) > MAX_ATTRIBUTES:
+            raise serializers.ValidationError(f"at most {MAX_ATTRIBUTES} attributes, not {len(attributes)}")
+        for key in attributes:
+            if not re.fullmatch(ATTRIBUTE_KEY_PATTERN, key):
+                raise serializers.ValidationError(
+                    f"{key!r} is no key: a letter, then up to 62 letters, digits, '.', '_' or '-'"
+                )
+        return attributes
+
+
+class EnrollSerializer(serializers.Serializer[Any]):
+    """A device introduces itself."""
+
+    token = serializers.CharField(max_length=200)
+    name = serializers.CharField(max_length=100)
+    device_class = serializers.CharField(max_length=64, required=False, allow_blank=True, default="")
+    attributes = AttributesField(required=False, default=dict)
+
+
+class EnrolledSerializer(serializers.Serializer[Any]):
+    """What an enrolled device gets; the credential this once."""
+
+    device_id = serializers.UUIDField()
+    credential = serializers.CharField()
+    poll_after_s = serializers.IntegerField()
+    trusted_root_sha256 = serializers.CharField(allow_null=True)
+
+
+class LinkClassSerializer(serializers.ModelSerializer[LinkClass]):
+    """What a byte costs."""
+
+    price_per_mb = serializers.DecimalField(
+        max_digits=12, decimal_places=6, min_value=0, help_text="per 10^6 bytes, in the server's currency"
+    )
+
+    class Meta:
+        model = LinkClass
+        fields = ["name", "price_per_mb", "rate_limit_bytes_per_s", "metered"]
+        extra_kwargs = {"name": {"validators": [*LinkClass._meta.get_field("name").validators]}}  # noqa: SLF001
+
+
+class LinkClassChangesSerializer(LinkClassSerializer):
+    """What may change of a link class."""
+
+    class Meta(LinkClassSerializer.Meta):
+        fields = ["price_per_mb", "rate_limit_bytes_per_s", "metered"]
+        extra_kwargs = {}
+
+
+class GroupSerializer(serializers.ModelSerializer[Group]):
+    """A saved query."""
+
+    class Meta:
+        model = Group
+        fields = ["name", "query", "created_at"]
+        extra_kwargs = {
+            "name": {"validators": [*Group._meta.get_field("name").validators]},  # noqa: SLF001
+            "query": {"required": True},
+        }
+
+
+class LinkClassField(serializers.SlugRelatedField[LinkClass]):
+    """A link class by its name."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(slug_field="name", queryset=LinkClass.objects.all(), allow_null=True, **options)
+
+
+class EnrollmentTokenRequestSerializer(serializers.Serializer[Any]):
+    """A wish for an enrollment token."""
+
+    name = serializers.CharField(max_length=100)
+    uses = serializers.IntegerField(min_value=1, max_value=MAX_USES, required=False, default=1)
+    expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+    link_class = LinkClassField(required=False, default=None)
+    attributes = AttributesField(required=False, default=dict)
+
+
+class EnrollmentTokenSerializer(serializers.ModelSerializer[EnrollmentToken]):
+    """An enrollment token without its secret."""
+
+    link_class = serializers.SlugRelatedField[LinkClass](slug_field="name", read_only=True, allow_null=True)
+    attributes = serializers.DictField(child=serializers.CharField(), read_only=True)
+
+    class Meta:
+        model = EnrollmentToken
+        fields = [
+            "id", "name", "uses", "used", "link_class", "attributes", "created_at", "expires_at", "revoked_at",
+        ]  # fmt: skip
+
+
+class NewEnrollmentTokenSerializer(EnrollmentTokenSerializer):
+    """An enrollment token with its secret, this once."""
+
+    token = serializers.CharField(read_only=True)
+
+    class Meta(EnrollmentTokenSerializer.Meta):
+        fields = [*EnrollmentTokenSerializer.Meta.fields, "token"]
+
+
+class InstallationSerializer(serializers.ModelSerializer[Installation]):
+    """One model line on the device."""
+
+    model = serializers.CharField(source="model_line.name", read_only=True)
+    target = serializers.SerializerMethodField()
+    current = serializers.CharField(source="current_sha256", read_only=True)
+    previous = serializers.CharField(source="previous_sha256", read_only=True)
+
+    class Meta:
+        model = Installation
+        fields = ["model", "target", "rollout", "current", "previous", "active", "updated_at"]
+
+    def get_target(self, installation: Installation) -> str | None:
+        """As `digits/1.1.0 fp32`."""
+        return str(installation.target) if installation.target else None
+
+
+class DeviceSerializer(serializers.ModelSerializer[Device]):
+    """A device, without its credential."""
+
+    link_class = serializers.SlugRelatedField[LinkClass](slug_field="name", read_only=True, allow_null=True)
+    attributes = serializers.DictField(child=serializers.CharField(), read_only=True)
+    patch_formats = serializers.ListField(child=serializers.IntegerField(), read_only=True)
+
+    class Meta:
+        model = Device
+        fields = [
+            "id", "name", "device_class", "attributes", "link_class", "agent_version", "patch_formats",
+            "enrolled_at", "last_seen_at", "revoked_at",
+        ]  # fmt: skip
+
+
+class DeviceDetailSerializer(DeviceSerializer):
+    """A device and what it holds."""
+
+    installations = InstallationSerializer(many=True, read_only=True)
+
+    class Meta(DeviceSerializer.Meta):
+        fields = [*DeviceSerializer.Meta.fields, "installations"]
+
+
+class DeviceChangesSerializer(serializers.Serializer[Any]):
+    """What a person may change of a device."""
+
+    name = serializers.CharField(max_length=100, required=False)
+    link_class = LinkClassField(required=False)
