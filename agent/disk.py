@@ -53,13 +53,28 @@ def _trace(path: str, name: str) -> None:
         lines.write(name + "\n")
 
 
-_fault = _fault_from(os.environ.get(FAULT_VARIABLE, ""))
-_indices: Iterator[int] = itertools.count(1)
+class _Points:
+    """The count of points since the fault was set."""
+
+    def __init__(self, text: str) -> None:
+        self._fault = _fault_from(text)
+        self._indices = itertools.count(1)
+
+    def reach(self, name: str) -> None:
+        self._fault(next(self._indices), name)
+
+
+_points = [_Points(os.environ.get(FAULT_VARIABLE, ""))]
+
+
+def inject(text: str) -> None:
+    """Test only: set the fault of this process, as `SMALLFLEET_FAULT` would, and count from one again."""
+    _points[0] = _Points(text)
 
 
 def point(name: str) -> None:
     """Mark one moment at which power can fail."""
-    _fault(next(_indices), name)
+    _points[0].reach(name)
 
 
 def make_directories(path: Path, *, mode: int = 0o755) -> None:

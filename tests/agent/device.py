@@ -1,0 +1,146 @@
+"""A device for tests: a configuration, a state directory, and the agent in this process or in one of its own."""
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from agent import config as configuration
+from agent import disk, identity
+from agent.clock import Clock, Instant
+from agent.config import Config
+from agent.layout import Layout
+from agent.loop import Agent, Outcome
+from agent.outbox import Outbox
+from agent.store import Store
+from tests.agent.models import Release
+from tests.agent.standin import CREDENTIAL, StandIn
+
+MODEL = "digits"
+PROCESS_TIMEOUT_S = 60
+
+
+class SteadyClock(Clock):
+    """The machine's clock, moved on by hand, with the middle of every random interval."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ahead_s = 0.0
+
+    def now(self) -> Instant:
+        now = super().now()
+        return replace(now, uptime_s=now.uptime_s + self.ahead_s)
+
+    def uniform(self, low: float, high: float) -> float:
+        return (low + high) / 2
+
+
+@dataclass(slots=True)
+class Device:
+    """One device below `root`, enrolled with `server`."""
+
+    root: Path
+    server: StandIn
+    clock: SteadyClock
+
+    @property
+    def config_file(self) -> Path:
+        return self.root / "agent.toml"
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.root / "state")
+
+    @property
+    def config(self) -> Config:
+        return configuration.load(self.config_file, {})
+
+    def configure(self, tail: str = "", *, models: tuple[str, ...] = (MODEL,), head: str = "") -> None:
+        """Write agent.toml: `head` holds further top-level keys, `tail` tables."""
+        bench = "" if "[bench]" in tail else "[bench]\nenabled = false\n"
+        policy = "" if "[policy]" in tail else "[policy]\nretry_failed_s = 0\n"
+        self.config_file.write_text(
+            f'server = "{self.server.url}"\nstate_dir = "{self.layout.root}"\nname = "gate-7"\ndevice_class = "pi5"\n'
+            f"models = {json.dumps(models)}\n{head}\n{bench}{policy}{tail}"
+        )
+
+    def enroll(self) -> None:
+        disk.make_directories(self.layout.root)
+        document = {"server": self.server.url, "device_id": str(uuid.uuid4()), "credential": CREDENTIAL}
+        disk.replace_file(self.layout.identity, json.dumps(document).encode(), mode=0o600)
+
+    @contextmanager
+    def agent(self) -> Iterator[Agent]:
+        """The agent in this process."""
+        config = self.config
+        outbox = Outbox(self.layout.outbox)
+        client = identity.make_client(config, credential=identity.read(self.layout).credential)
+        with Store(self.layout, config.models, outbox) as store:
+            yield Agent(config, self.layout, store, outbox, client, self.clock)
+
+    def cycle(self) -> Outcome:
+        """One cycle of a fresh agent in this process."""
+        with self.agent() as agent:
+            return agent.cycle()
+
+    def command(self, *arguments: str) -> list[str]:
+        action, *rest = arguments
+        return [sys.executable, "-m", "agent", action, "--config", str(self.config_file), *rest]
+
+    def run(self, *arguments: str, fault: str = "") -> subprocess.CompletedProcess[str]:
+        """One command in a process of its own."""
+        return subprocess.run(
+            self.command(*arguments),
+            env={**os.environ, disk.FAULT_VARIABLE: fault},
+            capture_output=True,
+            text=True,
+            timeout=PROCESS_TIMEOUT_S,
+            check=False,
+        )
+
+    def current(self, model: str = MODEL) -> str | None:
+        return self.layout.line(model).read_current()
+
+    def served(self, model: str = MODEL) -> bytes:
+        """What serving code reads."""
+        return (self.layout.line(model).current / "model.onnx").read_bytes()
+
+    def state(self, model: str = MODEL) -> Any:
+        return json.loads(self.layout.state.read_bytes())["lines"][model]
+
+
+def entry(
+    server: StandIn,
+    release: Release,
+    *,
+    model: str = MODEL,
+    version: str = "1.0.0",
+    rollout: str | None = None,
+    with_samples: bool = True,
+    patches: tuple[dict[str, Any], ...] = (),
+    **policy: Any,
+) -> dict[str, Any]:
+    """Put a release on the server; the entry of a poll answer that asks for it."""
+    target = {
+        "version": version,
+        "variant": "fp32",
+        **server.add(release.model),
+        "contract": server.add(release.contract),
+        "sample_set": server.add(release.samples) if with_samples else None,
+        "tolerances": {"atol": 1e-3, "rtol": 1e-3, "min_agreement": None},
+    }
+    raw = {"way": "raw", "sha256": target["sha256"], "size_bytes": target["size_bytes"]}
+    return {
+        "model": model,
+        "action": "install",
+        "rollout": rollout or str(uuid.uuid5(uuid.NAMESPACE_URL, version)),
+        "target": target,
+        "ways": [*patches, raw],
+        "policy": {"delta_pending": False, "wait_for_delta_s": 600, **policy},
+    }

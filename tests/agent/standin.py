@@ -1,0 +1,217 @@
+"""A small server that speaks docs/wire.md to an agent over real loopback HTTP, and misbehaves on request."""
+
+import hashlib
+import json
+import threading
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+CREDENTIAL = "sfd_" + "c" * 43
+ENROLLMENT_TOKEN = "sfe_" + "e" * 43
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One request as it arrived."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass(slots=True)
+class StandIn:
+    """What the server has, wants and has seen. `misbehave` takes over the next requests for artifacts, one each."""
+
+    port: int = 0
+    artifacts: dict[str, bytes] = field(default_factory=dict)
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    poll_after_s: float = 60
+    said: dict[str, Any] | None = None
+    events: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
+    repeated: int = 0
+    reports: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seen: list[Seen] = field(default_factory=list)
+    problems: dict[str, tuple[int, str]] = field(default_factory=dict)
+    retry_after_s: int | None = None
+    misbehave: deque[Callable[["Handler", bytes], None]] = field(default_factory=deque)
+    refuse_events: set[str] = field(default_factory=set)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def add(self, content: bytes) -> dict[str, Any]:
+        """Store an artifact; its digest and size as the wire names them."""
+        self.artifacts[sha256(content)] = content
+        return {"sha256": sha256(content), "size_bytes": len(content)}
+
+    def kinds(self, attempt: str | None = None) -> list[str]:
+        """The kinds of the accepted events in the order of their numbers."""
+        chosen = [event for event in self.events.values() if attempt in (None, event["attempt"])]
+        return [event["kind"] for event in sorted(chosen, key=lambda event: (event["attempt"], event["seq"]))]
+
+    def details(self, kind: str) -> list[dict[str, Any]]:
+        return [event["detail"] for event in self.events.values() if event["kind"] == kind]
+
+    def requests(self, method: str, path: str) -> list[Seen]:
+        return [seen for seen in self.seen if seen.method == method and seen.path.startswith(f"/api/v1/{path}")]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """The routes a device uses."""
+
+    protocol_version = "HTTP/1.1"
+    server_version = "gunicorn"
+    sys_version = ""
+    state: StandIn
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
+        pass
+
+    def do_GET(self) -> None:
+        self._route("GET")
+
+    def do_POST(self) -> None:
+        self._route("POST")
+
+    def answer(self, status: int, content: bytes = b"", **headers: str) -> None:
+        """Send a whole answer."""
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        if status != 304:
+            self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def answer_json(self, document: object, status: int = 200, **headers: str) -> None:
+        self.answer(status, json.dumps(document).encode(), Content_Type="application/json", **headers)
+
+    def problem(self, status: int, slug: str, **headers: str) -> None:
+        document = {
+            "type": f"urn:smallfleet:problem:{slug}",
+            "title": slug,
+            "status": status,
+            "detail": "said the stand-in",
+        }
+        self.answer(status, json.dumps(document).encode(), Content_Type="application/problem+json", **headers)
+
+    def send_range(self, content: bytes, most: int | None = None) -> None:
+        """Serve an artifact as the server does; with `most`, cut the connection after that many bytes."""
+        start, total = 0, len(content)
+        wanted = self.headers.get("Range")
+        if wanted is not None and self.headers.get("If-Range") in (None, f'"{sha256(content)}"'):
+            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
+        self.send_header("Content-Length", str(total - start))
+        self.send_header("ETag", f'"{sha256(content)}"')
+        self.end_headers()
+        body = content[start:] if most is None else content[start : start + most]
+        self.wfile.write(body)
+        if most is not None:
+            self.close_connection = True
+
+    def _route(self, method: str) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.state.seen.append(Seen(method, self.path, headers, body))
+        path = self.path.removeprefix("/api/v1/")
+        for prefix, (status, slug) in self.state.problems.items():
+            if path.startswith(prefix):
+                retry = {} if self.state.retry_after_s is None else {"Retry_After": str(self.state.retry_after_s)}
+                self.problem(status, slug, **retry)
+                return
+        if path == "enroll":
+            self._enroll(json.loads(body))
+        elif headers.get("authorization") != f"Bearer {CREDENTIAL}":
+            self.problem(401, "unauthenticated")
+        elif path == "poll":
+            self._poll(method, body)
+        elif path.startswith("artifacts/sha256/"):
+            self._artifact(path.removeprefix("artifacts/sha256/"))
+        elif path in ("events", "reports"):
+            self._take(path, json.loads(body)[path])
+        else:
+            self.problem(404, "not-found")
+
+    def _enroll(self, document: dict[str, Any]) -> None:
+        if document["token"] != ENROLLMENT_TOKEN:
+            self.problem(403, "enrollment-refused")
+            return
+        granted = {
+            "device_id": str(uuid.uuid4()),
+            "credential": CREDENTIAL,
+            "poll_after_s": 60,
+            "trusted_root_sha256": None,
+        }
+        self.answer_json(granted, 201)
+
+    def _poll(self, method: str, body: bytes) -> None:
+        if method == "POST":
+            self.state.said = json.loads(body)
+        if self.state.said is None:
+            self.problem(409, "say-first")
+            return
+        covered = json.dumps([self.state.entries, self.state.said]).encode()
+        etag = f'"{sha256(covered)[:16]}"'
+        if method == "GET" and self.headers.get("If-None-Match") == etag:
+            self.answer(304, ETag=etag)
+            return
+        self.answer_json({"poll_after_s": self.state.poll_after_s, "installations": self.state.entries}, ETag=etag)
+
+    def _artifact(self, digest: str) -> None:
+        content = self.state.artifacts.get(digest)
+        if content is None:
+            self.problem(404, "artifact-unknown")
+        elif self.state.misbehave:
+            self.state.misbehave.popleft()(self, content)
+        else:
+            self.send_range(content)
+
+    def _take(self, kind: str, messages: list[dict[str, Any]]) -> None:
+        refused, before = [], len(self.state.events) + len(self.state.reports)
+        for message in messages:
+            if kind == "reports":
+                self.state.reports[message["report"]["run_id"]] = message
+            elif message["kind"] in self.state.refuse_events:
+                refused.append({"attempt": message["attempt"], "seq": message["seq"], "type": "refused", "detail": ""})
+            else:
+                self.state.events.setdefault((message["attempt"], message["seq"]), message)
+        accepted = len(self.state.events) + len(self.state.reports) - before
+        repeated = len(messages) - accepted - len(refused)
+        self.state.repeated += repeated
+        self.answer_json({"accepted": accepted, "repeated": repeated, "refused": refused})
+
+
+@contextmanager
+def stand_in() -> Iterator[StandIn]:
+    """A server on a free loopback port, stopped at the end."""
+    state = StandIn()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("BoundHandler", (Handler,), {"state": state}))
+    server.daemon_threads = True
+    server.block_on_close = False
+    state.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
