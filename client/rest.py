@@ -88,7 +88,7 @@ class RestClient:
         """DELETE `path`."""
         self._request("DELETE", path)
 
-    def results(self, path: str, **query: str | int | None) -> Iterator[Json]:
+    def pages(self, path: str, **query: str | int | None) -> Iterator[Json]:
         """Every result of a list, page by page."""
         seen = 0
         while True:

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _list(args: argparse.Namespace) -> int:
     with connect(args) as rest:
-        devices = list(rest.results("devices"))
+        devices = list(rest.pages("devices"))
     if args.json:
         print_json(devices)
     else:
@@ -43,7 +43,7 @@ def _show(args: argparse.Namespace) -> int:
     for key, value in device.items():
         if not isinstance(value, list):
             print(f"{key:20} {'-' if value in (None, '', {}) else value}")
-    columns = ("model", "target", "current_sha256", "previous_sha256")
+    columns = ("model", "target", "current", "previous")
     print()
-    print_table(columns, [[row.get(column) for column in columns] for row in device.get("installations", [])])
+    print_table(columns, [[row[column] for column in columns] for row in device["installations"]])
     return 0

@@ -27,11 +27,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _list(args: argparse.Namespace) -> int:
     with connect(args) as rest:
-        models = list(rest.results("models"))
+        models = list(rest.pages("models"))
     if args.json:
         print_json(models)
     else:
-        print_table(("name", "title"), [[model["name"], model.get("title")] for model in models])
+        columns = ("name", "title", "latest_version", "version_count")
+        print_table(columns, [[model[column] for column in columns] for model in models])
     return 0
 
 
@@ -46,8 +47,8 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _variants(model: dict[str, Any]) -> Iterator[list[object]]:
-    for version in model.get("versions", []):
-        for variant in version.get("variants", []):
+    for version in model["versions"]:
+        for variant in version["variants"]:
             qualities = [
                 f"{row['metric']}={row['value']:.4g} (n={row['sample_count']})" for row in variant["evaluations"]
             ]

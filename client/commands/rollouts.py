@@ -69,7 +69,7 @@ def _change(args: argparse.Namespace) -> int:
 
 def _list(args: argparse.Namespace) -> int:
     with connect(args) as rest:
-        rollouts = list(rest.results("rollouts"))
+        rollouts = list(rest.pages("rollouts"))
     if args.json:
         print_json(rollouts)
     else:

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _list(args: argparse.Namespace) -> int:
     with connect(args) as rest:
-        tokens = list(rest.results("tokens"))
+        tokens = list(rest.pages("tokens"))
     if args.json:
         print_json(tokens)
         return 0

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import termios
 
 from client.output import format_table
 
@@ -35,6 +36,8 @@ def test_progress_is_silent_in_a_pipe() -> None:
 
 def test_progress_is_a_bar_on_a_terminal() -> None:
     ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    os.set_blocking(ours, False)
     done = subprocess.run([sys.executable, "-c", PROGRESS], stdout=subprocess.PIPE, stderr=theirs, check=True)
     # Before the terminal's other side closes: that may throw away what was not read.
     shown = os.read(ours, 10_000)

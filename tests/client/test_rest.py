@@ -149,7 +149,7 @@ def test_every_page_of_a_list_is_read_from_our_own_server(server: StandIn, rest:
         answer_json({"count": 3, "next": elsewhere, "results": [{"id": 1}, {"id": 2}]}),
         answer_json({"count": 3, "next": None, "results": [{"id": 3}]}),
     )
-    assert [row["id"] for row in rest.results("devices", group="g")] == [1, 2, 3]
+    assert [row["id"] for row in rest.pages("devices", group="g")] == [1, 2, 3]
     assert [asked.path for asked in server.asked] == [
         "/api/v1/devices?group=g&limit=100&offset=0",
         "/api/v1/devices?group=g&limit=100&offset=2",
@@ -158,7 +158,7 @@ def test_every_page_of_a_list_is_read_from_our_own_server(server: StandIn, rest:
 
 def test_list_that_shrinks_while_it_is_read_ends(server: StandIn, rest: RestClient) -> None:
     server.script("GET", "/api/v1/devices", answer_json({"count": 5, "results": []}))
-    assert list(rest.results("devices")) == []
+    assert list(rest.pages("devices")) == []
 
 
 def test_missing_thing_is_found_to_be_none(server: StandIn, rest: RestClient) -> None:
