@@ -115,7 +115,7 @@ def measure(request: Mapping[str, Any]) -> Run:
     workload = _workload(session, model, request)
     infer = _inference(model, workload.feeds)
     phases["inputs"] = meter.end_phase()
-    _, cold.first_inference_ms = _timed(lambda: session.translate(lambda: infer(0), InferenceFailed))
+    _, cold.first_inference_ms = _timed(lambda: _first_inference(session, infer, request))
     warmup = session.translate(lambda: warm_up(infer, plan), InferenceFailed)
     phases["run"] = meter.end_phase()
     energy = EnergyLog(find_meter(watts=request["watts"]))
@@ -141,6 +141,15 @@ def measure(request: Mapping[str, Any]) -> Run:
         involuntary_switches=switches,
         energy=energy,
     )
+
+
+def _first_inference(session: Any, infer: Callable[[int], object], request: Mapping[str, Any]) -> None:
+    try:
+        session.translate(lambda: infer(0), InferenceFailed)
+    except InferenceFailed as error:
+        if request["samples"] is not None:
+            raise
+        raise InferenceFailed(f"{error} (the inputs were generated: give samples, or the shapes of inputs)") from error
 
 
 def _timed(step: Callable[[], _T]) -> tuple[_T, float]:

@@ -40,7 +40,8 @@ class SampleSet:
 
 def _one(array: Array, index: int, port: Port) -> Array:
     stacked = port.dims is not None and len(port.dims) == array.ndim - 1
-    return np.ascontiguousarray(array[index]) if stacked else np.ascontiguousarray(array[index : index + 1])
+    # Not ascontiguousarray: that would give a scalar an axis.
+    return np.asarray(array[index] if stacked else array[index : index + 1], order="C")
 
 
 def read_samples(path: Path, ports: tuple[Port, ...]) -> SampleSet:
@@ -63,10 +64,13 @@ def read_samples(path: Path, ports: tuple[Port, ...]) -> SampleSet:
 
 def _read_arrays(path: Path) -> dict[str, Array]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here, because np.load leaves the file open when it is not a zip.
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise SamplesUnreadable(f"{path.name} is a single array, not an npz")
-            return {name: archive[name] for name in archive.files}
+            with archive:
+                return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise SamplesUnreadable(f"{path.name} is not a readable npz without pickles: {error}") from error
 

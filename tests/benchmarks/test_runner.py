@@ -1,0 +1,319 @@
+"""Whole benchmarks of real models in real children: the report, and every way a run can end without one."""
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from benchmarks.errors import (
+    BenchmarkError,
+    ChildCrashed,
+    ChildTimedOut,
+    InferenceFailed,
+    ModelUnloadable,
+    ReportInvalid,
+    RequestInvalid,
+)
+from benchmarks.histogram import histogram_of, quantile
+from benchmarks.report import null_pointers
+from benchmarks.runner import run_benchmark
+from benchmarks.samples import write_samples
+from benchmarks.schema import report_schema, validate
+from benchmarks.static_cost import count_static_cost
+
+Array = np.ndarray[Any, Any]
+Report = dict[str, Any]
+MakeModel = Callable[..., onnx.ModelProto]
+
+
+@pytest.fixture(scope="module")
+def bare(classifier: Path) -> Report:
+    """A report of the model alone."""
+    return run_benchmark(classifier, tier="smoke", timeout_s=60)
+
+
+@pytest.fixture(scope="module")
+def full(
+    classifier: Path, features: Array, classifier_weights: Array, tmp_path_factory: pytest.TempPathFactory
+) -> Report:
+    """A report with everything a caller can give."""
+    path = tmp_path_factory.mktemp("samples") / "set.npz"
+    scores = features @ classifier_weights
+    write_samples(path, {"x": features}, {"scores": scores}, scores.argmax(axis=1))
+    return run_benchmark(
+        classifier,
+        tier="smoke",
+        samples=path,
+        timeout_s=60,
+        watts=3.0,
+        artifact={**count_static_cost(classifier).as_artifact(), "variant_of_sha256": "ab" * 32},
+        device_class="test-board",
+    )
+
+
+@pytest.fixture(params=["bare", "full"])
+def report(request: pytest.FixtureRequest) -> Report:
+    found: Report = json.loads(json.dumps(request.getfixturevalue(request.param)))
+    return found
+
+
+def test_real_report_follows_the_schema(report: Report) -> None:
+    validate(report)
+
+
+def test_every_null_of_a_real_report_has_its_reason(report: Report) -> None:
+    assert null_pointers(report) == set(report["reasons"])
+    assert all(report["reasons"].values())
+
+
+def test_report_is_small_enough_for_a_costly_link(report: Report) -> None:
+    assert len(gzip.compress(json.dumps(report, separators=(",", ":")).encode())) <= 3000
+
+
+def test_report_says_what_was_measured(report: Report, classifier: Path) -> None:
+    assert report["schema"] == "bench-report/1"
+    assert report["artifact"]["bytes"] == classifier.stat().st_size
+    assert report["runtime"]["name"] == "onnxruntime"
+    assert report["runtime"]["spinning"] is False
+    assert report["runtime"]["nodes_per_provider"] == {"CPUExecutionProvider": 1}
+    assert report["environment"]["affinity"] == [max(os.sched_getaffinity(0))]
+    assert report["workload"]["input_shapes"] == {"x": [1, 6]}
+
+
+def test_distribution_is_in_order_and_adds_up(report: Report) -> None:
+    latency = report["latency"]
+    order = [latency[key] for key in ("min", "p50", "p90", "p95", "p99", "max")]
+
+    assert order == sorted(order)
+    assert latency["p90"] <= latency["p90_upper99"] <= latency["max"]
+    assert latency["p50_ci95"][0] <= latency["p50"] <= latency["p50_ci95"][1]
+    assert sum(latency["hist"]["counts"]) == latency["n"] == report["workload"]["n"]
+    assert quantile(latency["hist"], 0.5) == pytest.approx(latency["p50"], rel=1 / 16)
+    assert sum(report["steady_state"]["windows"]["n"]) == latency["n"]
+
+
+def test_memory_phases_belong_to_the_child_and_not_to_its_parent(report: Report) -> None:
+    """The parent of this test has far more resident than a bare interpreter."""
+    memory = report["memory"]
+
+    assert memory["method"] == "VmHWM+clear_refs=5"
+    assert memory["baseline_rss"] < 30_000_000
+    assert memory["baseline_rss"] < memory["runtime_rss"] <= memory["load_peak"]
+    assert 0 < memory["model_attributable_peak"] < memory["run_peak"]
+
+
+def test_second_long_run_never_claims_to_be_valid(report: Report) -> None:
+    state, flags = report["validity"]["state"], {flag["id"]: flag for flag in report["validity"]["flags"]}
+
+    assert state in {"semivalid", "invalid"}
+    assert flags["min_duration"]["ok"] is False
+    assert set(flags) == {"n_p90", "n_p99", "cpu_share", "min_duration", "drift", "stability", "cv", "throttle"}
+
+
+def test_caller_without_facts_gets_nulls_and_no_zeros(bare: Report) -> None:
+    assert bare["artifact"]["static"] is None
+    assert bare["analytic"] is None
+    assert bare["accuracy"] is None
+    assert bare["environment"]["device_class"] is None
+    assert bare["workload"]["input"] == "random:0"
+
+
+def test_what_the_caller_gives_is_used(full: Report, classifier_weights: Array) -> None:
+    assert full["artifact"]["static"]["macs"] == {"float32\u00d7float32": classifier_weights.size}
+    assert full["artifact"]["variant_of_sha256"] == "ab" * 32
+    assert full["analytic"]["e_mac_j"] == pytest.approx(24 * 4.6e-12)
+    assert full["environment"]["device_class"] == "test-board"
+    assert full["accuracy"]["value"] == full["accuracy"]["golden_agreement"] == 1.0
+    assert full["accuracy"]["n"] == 40
+    assert full["workload"]["inputs_in_cycle"] == 40
+    assert full["workload"]["input"] == f"dataset:{full['accuracy']['dataset_sha256']}"
+
+
+def test_energy_names_its_method_or_the_reason(bare: Report, full: Report) -> None:
+    for report in (bare, full):
+        assert (report["energy"] is None) == ("/energy" in report["reasons"])
+    assert full["energy"]["method"] in {"cputime-watts", "rapl-pkg", "rapl-psys", "hwmon"}
+    assert full["energy"]["j_per_inference_gross"] > 0
+    assert full["energy"]["samples_ok"] == full["energy"]["samples_expected"]
+
+
+def test_each_run_is_its_own(bare: Report, full: Report) -> None:
+    assert bare["run_id"] != full["run_id"]
+    assert bare["artifact"]["model_sha256"] == full["artifact"]["model_sha256"]
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (lambda report: report.pop("latency"), "'latency' is a required property"),
+        (lambda report: report.update(run_id="7"), "/run_id"),
+        (lambda report: report["latency"].update(p50=-1), "/latency/p50"),
+        (lambda report: report["latency"].update(p50=1.5), "/latency/p50"),
+        (lambda report: report["artifact"].update(model_sha256="AB" * 32), "/artifact/model_sha256"),
+        (lambda report: report["validity"].update(state="fine"), "/validity/state"),
+        (lambda report: report["latency"].update(p90=None), "null without a reason"),
+        (lambda report: report["reasons"].update({"/latency/p50": "why not"}), "a reason without a null"),
+        (lambda report: report.update(started_at="yesterday"), "/started_at"),
+    ],
+)
+def test_report_that_breaks_a_rule_is_refused_with_the_place(
+    bare: Report, change: Callable[[Report], Any], place: str
+) -> None:
+    broken: Report = json.loads(json.dumps(bare))
+    change(broken)
+
+    with pytest.raises(ReportInvalid, match=place):
+        validate(broken)
+
+
+@pytest.mark.parametrize("nonsense", [None, [], "report", 3, {}])
+def test_what_is_no_report_is_refused(nonsense: Any) -> None:
+    with pytest.raises(ReportInvalid):
+        validate(nonsense)
+
+
+def test_fields_of_a_later_ruler_are_ignored(bare: Report) -> None:
+    validate({**bare, "colour": "blue", "latency": {**bare["latency"], "p97": 5}})
+
+
+def test_schema_is_a_schema() -> None:
+    import jsonschema
+
+    jsonschema.Draft202012Validator.check_schema(report_schema())
+
+
+def test_histograms_of_reports_merge(bare: Report, full: Report) -> None:
+    from benchmarks.histogram import merge
+
+    together = merge([bare["latency"]["hist"], full["latency"]["hist"]])
+
+    assert sum(together["counts"]) == bare["latency"]["n"] + full["latency"]["n"]
+    assert together["scheme"] == histogram_of([])["scheme"]
+
+
+def test_unloadable_model_is_its_own_error(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"no model")
+
+    with pytest.raises(ModelUnloadable):
+        run_benchmark(path, tier="smoke", timeout_s=60)
+    with pytest.raises(ModelUnloadable):
+        run_benchmark(tmp_path / "missing.onnx", tier="smoke", timeout_s=60)
+
+
+def test_generated_inputs_that_do_not_run_ask_for_samples(tmp_path: Path, make_model: MakeModel) -> None:
+    """Reflection needs at least two values; the open dimension is bound to one."""
+    node = helper.make_node("Pad", ["x", "pads"], ["y"], mode="reflect")
+    path = tmp_path / "pad.onnx"
+    onnx.save(
+        make_model(
+            [node], inputs={"x": (1, ["n"])}, outputs={"y": (1, None)}, weights={"pads": np.array([1, 1], np.int64)}
+        ),
+        path,
+    )
+
+    with pytest.raises(InferenceFailed, match="give samples, or the shapes"):
+        run_benchmark(path, tier="smoke", timeout_s=60)
+    assert run_benchmark(path, tier="smoke", shapes={"x": (9,)}, timeout_s=60)["workload"]["input_shapes"] == {"x": [9]}
+
+
+@pytest.mark.parametrize("options", [{"tier": "forever"}, {"intra_op": 0}])
+def test_request_that_makes_no_sense_starts_nothing(classifier: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(RequestInvalid):
+        run_benchmark(classifier, timeout_s=60, **options)
+
+
+def _children(pid: int) -> list[int]:
+    """Children of all threads of a process."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            found += [int(child) for child in (task / "children").read_text().split()]
+        except OSError:
+            continue  # the thread ended meanwhile
+    return found
+
+
+def _wait_for(condition: Callable[[], Any], what: str) -> Any:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"waited in vain for {what}")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def test_child_that_is_too_slow_is_killed(classifier: Path) -> None:
+    before = set(_children(os.getpid()))
+
+    with pytest.raises(ChildTimedOut, match="after 1 s"):
+        run_benchmark(classifier, tier="rapid", timeout_s=1)
+    assert set(_children(os.getpid())) <= before
+
+
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGSEGV, "SIGSEGV"), (signal.SIGKILL, "SIGKILL")])
+def test_child_that_crashes_is_reported_with_its_signal(classifier: Path, number: int, name: str) -> None:
+    before = set(_children(os.getpid()))
+    caught: list[BenchmarkError] = []
+
+    def run() -> None:
+        try:
+            run_benchmark(classifier, tier="rapid", timeout_s=60)
+        except BenchmarkError as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    (child,) = _wait_for(lambda: set(_children(os.getpid())) - before, "the child")
+    os.kill(child, number)
+    thread.join(20)
+
+    (error,) = caught
+    assert isinstance(error, ChildCrashed)
+    assert error.signal == number
+    assert name in str(error)
+
+
+def test_child_does_not_outlive_a_parent_that_was_killed(classifier: Path) -> None:
+    program = (
+        "import pathlib, sys\n"
+        "from benchmarks.runner import run_benchmark\n"
+        "run_benchmark(pathlib.Path(sys.argv[1]), tier='quick', timeout_s=60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, classifier]) as parent:
+        (child,) = _wait_for(lambda: _children(parent.pid), "the child")
+        # Until it has set its limits it is not yet bound to its parent's life.
+        _wait_for(lambda: "onnxruntime" in Path(f"/proc/{child}/maps").read_text(), "the runtime in the child")
+        parent.kill()
+    _wait_for(lambda: not _alive(child), "the end of the child")
+
+
+def test_parent_side_loads_no_heavy_package() -> None:
+    program = (
+        "import sys\n"
+        "import benchmarks.runner, benchmarks.checks, benchmarks.accuracy, benchmarks.schema\n"
+        "import benchmarks.histogram, benchmarks.commands, benchmarks.energy\n"
+        "heavy = {'numpy', 'onnxruntime', 'onnx', 'psutil', 'jsonschema'} & set(sys.modules)\n"
+        "sys.exit(f'loaded {heavy}' if heavy else 0)\n"
+    )
+
+    subprocess.run([sys.executable, "-c", program], check=True)

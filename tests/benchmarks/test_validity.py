@@ -1,0 +1,61 @@
+from typing import Any
+
+import pytest
+
+from benchmarks.report import Absent
+from benchmarks.tiers import TIERS
+from benchmarks.validity import judge
+
+GOOD: dict[str, Any] = {
+    "plan": TIERS["rapid"],
+    "timed_s": 6.0,
+    "threads": 1,
+    "latency": {"n": 1000, "mean": 100, "stdev": 5},
+    "steady": {"drift_last_over_first": 1.0, "stable_3w_10pct": True},
+    "share": 0.99,
+    "throttled": 0,
+}
+
+
+def _judge(**changes: Any) -> tuple[str, set[str]]:
+    block = judge(**{**GOOD, **changes})
+    return block["state"], {flag["id"] for flag in block["flags"] if flag["ok"] is False}
+
+
+def test_clean_run_is_valid() -> None:
+    assert _judge() == ("valid", set())
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "failed"),
+    [
+        ({"latency": {"n": 63, "mean": 100, "stdev": 5}}, "invalid", {"n_p90", "n_p99"}),
+        ({"latency": {"n": 661, "mean": 100, "stdev": 5}}, "valid", {"n_p99"}),
+        ({"latency": {"n": 1000, "mean": 100, "stdev": 10}}, "valid", {"cv"}),
+        ({"share": 0.949}, "invalid", {"cpu_share"}),
+        ({"timed_s": 5.9}, "semivalid", {"min_duration"}),
+        ({"steady": {"drift_last_over_first": 1.06, "stable_3w_10pct": True}}, "semivalid", {"drift"}),
+        ({"steady": {"drift_last_over_first": 1.0, "stable_3w_10pct": False}}, "semivalid", {"stability"}),
+        ({"throttled": 2}, "semivalid", {"throttle"}),
+        ({"share": 0.5, "timed_s": 1.0}, "invalid", {"cpu_share", "min_duration"}),
+    ],
+)
+def test_broken_rule_is_named_and_lowers_the_state(changes: dict[str, Any], state: str, failed: set[str]) -> None:
+    assert _judge(**changes) == (state, failed)
+
+
+def test_share_of_several_threads_only_informs() -> None:
+    block = judge(**{**GOOD, "threads": 2, "share": 0.7})
+    flag = next(flag for flag in block["flags"] if flag["id"] == "cpu_share")
+
+    assert block["state"] == "valid"
+    assert flag["ok"] == Absent("judged with one thread only")
+    assert flag["value"] == 0.7
+
+
+def test_rule_that_cannot_be_judged_does_not_count_against_the_run() -> None:
+    assert _judge(throttled=Absent("no counters"))[0] == "valid"
+
+
+def test_a_smoke_run_of_one_second_is_semivalid_at_best() -> None:
+    assert _judge(plan=TIERS["smoke"], timed_s=1.0) == ("semivalid", {"min_duration"})
