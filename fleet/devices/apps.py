@@ -9,6 +9,3 @@ class DevicesConfig(AppConfig):
     name = "fleet.devices"
     label = "devices"
     default_auto_field = "django.db.models.BigAutoField"
-
-    def ready(self) -> None:
-        from fleet.devices.api import openapi  # noqa: F401 - registers itself

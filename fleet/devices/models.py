@@ -88,8 +88,9 @@ class Device(models.Model):
     agent_version = models.CharField(max_length=40, blank=True)
     patch_formats = models.JSONField(default=list, help_text="the patch formats its agent reads")
     said_sha256 = models.CharField(
-        max_length=64, blank=True, help_text="digest of what it last said in POST /poll; empty: never heard"
+        max_length=64, blank=True, help_text="digest of what it last said in POST /poll; empty: to be asked"
     )
+    unknown_models = models.JSONField(default=list, help_text="model lines it named that the registry did not have")
     enrolled_at = models.DateTimeField(auto_now_add=True)
     last_seen_at = models.DateTimeField(null=True, blank=True, help_text="flushed in batches, so up to a minute late")
     revoked_at = models.DateTimeField(null=True, blank=True)

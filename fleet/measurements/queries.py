@@ -46,8 +46,8 @@ def latency_by_artifact(model_line: ModelLine) -> Mapping[tuple[int, str], Laten
         .values_list("artifact", "device_class", "device", "validity", "p50_latency_ns")
     )
     runs: dict[tuple[int, str], list[_Run]] = defaultdict(list)
-    for artifact_id, device_class, *run in rows:
-        runs[artifact_id, device_class].append(_Run(*run))
+    for artifact_id, device_class, device_id, validity, p50_latency_ns in rows:
+        runs[artifact_id, device_class].append(_Run(device_id, validity, p50_latency_ns))
     return {key: _figure(of_key) for key, of_key in runs.items()}
 
 

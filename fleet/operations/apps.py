@@ -1,4 +1,4 @@
-"""Registers the app."""
+"""Registers the app, its checks and what the OpenAPI document says about credentials."""
 
 from django.apps import AppConfig
 
@@ -9,3 +9,6 @@ class OperationsConfig(AppConfig):
     name = "fleet.operations"
     label = "operations"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from fleet.operations import checks, openapi  # noqa: F401 - both register themselves
