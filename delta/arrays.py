@@ -33,11 +33,28 @@ def ordered(bits: Items) -> Items:
     Negative numbers (sign bit set) are complemented, the others get the sign bit set: a bijection, NaNs included.
     Neighbouring floats get neighbouring integers, so a small change of a weight is a small difference.
     """
-    sign = bits.dtype.type(1 << (8 * bits.dtype.itemsize - 1))
-    return np.where(bits & sign, ~bits, bits | sign)
+    mask = _spread_sign(bits)
+    mask |= _sign_bit(bits)
+    mask ^= bits
+    return mask
 
 
 def unordered(ranks: Items) -> Items:
     """The inverse of `ordered`."""
-    sign = ranks.dtype.type(1 << (8 * ranks.dtype.itemsize - 1))
-    return np.where(ranks & sign, ranks ^ sign, ~ranks)
+    mask = _spread_sign(ranks)
+    np.invert(mask, out=mask)
+    mask |= _sign_bit(ranks)
+    mask ^= ranks
+    return mask
+
+
+def _spread_sign(bits: Items) -> Items:
+    """All ones where the top bit is set, else zero: an arithmetic shift, several times as fast as a choice per item."""
+    width = bits.dtype.itemsize
+    spread: Items = (bits.view(f"<i{width}") >> (8 * width - 1)).view(bits.dtype)
+    return spread
+
+
+def _sign_bit(bits: Items) -> Items:
+    width = bits.dtype.itemsize
+    return np.array(1 << (8 * width - 1), bits.dtype)

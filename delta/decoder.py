@@ -22,7 +22,7 @@ import numpy as np
 
 from delta import format as container_format
 from delta.arrays import Items, Octets
-from delta.errors import LimitExceeded, OutputMismatch, OutputUnwritable, PatchMalformed, WrongBase
+from delta.errors import MemoryExhausted, OutputMismatch, OutputUnwritable, PatchMalformed, WrongBase
 from delta.format import READABLE_VERSIONS, Container, Header, Identity
 from delta.limits import MIB, Deadline, Limits
 from delta.predictors import PREDICTORS, Piece, Span
@@ -77,14 +77,11 @@ def apply(base: Path | None, patch: Path, out: Path, *, limits: Limits = Limits(
         OSError: `base` or `patch` cannot be read; likewise.
     """
     deadline = Deadline(limits.wall_s)
-    try:
-        with _opened(patch) as patch_fd:
-            container = container_format.parse(patch_fd, limits)
-            with _verified_base(base, container.header, deadline) as base_fd, _Output(out) as output:
-                _restore(container, patch_fd, base_fd, output.write, deadline)
-                output.finish(container.header.target)
-    except MemoryError as error:
-        raise LimitExceeded("memory", allowed=limits.buffer_bytes, asked=limits.buffer_bytes + 1) from error
+    with _memory_typed(), _opened(patch) as patch_fd:
+        container = container_format.parse(patch_fd, limits)
+        with _verified_base(base, container.header, deadline) as base_fd, _Output(out) as output:
+            _restore(container, patch_fd, base_fd, output.write, deadline)
+            output.finish(container.header.target)
 
 
 def verify(base: Path | None, patch: Path, *, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
@@ -96,7 +93,7 @@ def verify(base: Path | None, patch: Path, *, limits: Limits = Limits()) -> None
     """
     deadline = Deadline(limits.wall_s)
     digest = hashlib.sha256()
-    with _opened(patch) as patch_fd:
+    with _memory_typed(), _opened(patch) as patch_fd:
         container = container_format.parse(patch_fd, limits)
         with _verified_base(base, container.header, deadline) as base_fd:
             _restore(container, patch_fd, base_fd, lambda piece: digest.update(piece.data), deadline)
@@ -183,6 +180,14 @@ def _opened(path: Path) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+@contextmanager
+def _memory_typed() -> Iterator[None]:
+    try:
+        yield
+    except MemoryError as error:
+        raise MemoryExhausted("the process ran out of memory: allow the child more, or fetch the raw file") from error
 
 
 @contextmanager

@@ -5,6 +5,7 @@
     ├── PatchVersionUnsupported   a patch of a format version that this decoder does not read
     ├── WrongBase                 the base file is not the one that the patch was made from
     ├── LimitExceeded             the patch asks for more than the caller allows (size, memory, spans, time)
+    ├── MemoryExhausted           the process may not take the memory that the patch needs within its limits
     ├── OutputMismatch            the restored bytes do not have the digest that the patch promises
     ├── OutputUnwritable          the output could not be written: disk full, no permission
     └── EncodingFailed            the encoder's own patch did not restore the file: a defect, never shipped
@@ -70,6 +71,14 @@ class LimitExceeded(DeltaError):
         self.allowed = allowed
         self.asked = asked
         super().__init__(f"{limit} is limited to {allowed}, the patch needs {asked}: raise it or fetch the raw file")
+
+
+class MemoryExhausted(DeltaError):
+    """The process may not take the memory that the patch needs, though the patch is within `Limits`."""
+
+    slug = "memory-exhausted"
+    title = "The machine refused memory"
+    exit_code = 18
 
 
 class OutputMismatch(DeltaError):

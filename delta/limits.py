@@ -25,7 +25,7 @@ class Limits:
     index_bytes: int = 8 * MIB
     table_bytes: int = 4 * MIB
     spans: int = 1 << 18
-    streams: int = 32
+    streams: int = 64
     wall_s: float = 900.0
 
     def check(self, limit: str, asked: int) -> None:

@@ -17,7 +17,7 @@ from delta import decoder
 from delta.arrays import Octets
 from delta.encoder.effort import SETTINGS, Effort
 from delta.encoder.plan import draft_plain, draft_structured
-from delta.errors import DeltaError, EncodingFailed
+from delta.errors import DeltaError, EncodingFailed, LimitExceeded
 from delta.format import Identity
 from delta.limits import Limits
 
@@ -55,12 +55,10 @@ def encode(base: Path | None, new: Path, patch: Path, *, effort: Effort | None =
     new_octets = _mapped(new)
     base_octets = None if base is None else _mapped(base)
     effort = effort or Effort.for_size(new_octets.size)
-    pieces = _smallest(base_octets, new_octets, effort)
     partial = patch.parent / f".{patch.name}.{secrets.token_hex(8)}.partial"
     try:
-        patch_sha256 = _write(partial, pieces)
-        _prove(base, partial, _identity(new_octets))
-        info = decoder.read_info(partial, limits=_ENCODER_LIMITS)
+        patch_sha256 = _write_first_that_fits(base, partial, _candidates(base_octets, new_octets, effort))
+        info = decoder.read_info(partial, limits=_LIMITS)
         partial.replace(patch)
     finally:
         partial.unlink(missing_ok=True)
@@ -75,28 +73,34 @@ def encode(base: Path | None, new: Path, patch: Path, *, effort: Effort | None =
     )
 
 
-_ENCODER_LIMITS = Limits(output_bytes=1 << 62, wall_s=24 * 3600.0)
-"""The encoder made these bytes itself: all limits but size and time are those that every device has."""
+_LIMITS = Limits(output_bytes=1 << 62, wall_s=24 * 3600.0)
+"""What a patch may ask for: in memory and spans what every decoder allows by itself; size and time are the caller's."""
 
 
-def _smallest(base: Octets | None, new: Octets, effort: Effort) -> list[bytes]:
-    """The patch by structure, or by a general compressor alone where that is smaller or the spans are too many."""
+def _candidates(base: Octets | None, new: Octets, effort: Effort) -> list[list[bytes]]:
+    """The patch by structure and the one by a general compressor alone, the smaller first."""
     settings = SETTINGS[effort]
-    base_identity = None if base is None else _identity(base)
     target = _identity(new)
-    structured = draft_structured(base, new, settings)
+    base_identity = None if base is None else _identity(base)
     plain = list(draft_plain(new, settings).serialise(None, target))
-    if structured.span_count > Limits().spans:
-        return plain
-    pieces = list(structured.serialise(base_identity, target))
-    return min(pieces, plain, key=lambda candidate: sum(map(len, candidate)))
+    structured = list(draft_structured(base, new, settings).serialise(base_identity, target))
+    return sorted((plain, structured), key=lambda pieces: sum(map(len, pieces)))
 
 
-def _prove(base: Path | None, partial: Path, target: Identity) -> None:
-    try:
-        decoder.verify(base, partial, limits=_ENCODER_LIMITS)
-    except DeltaError as error:
-        raise EncodingFailed(f"the patch for {target} does not restore it: {error}") from error
+def _write_first_that_fits(base: Path | None, partial: Path, candidates: list[list[bytes]]) -> str:
+    """Write the first candidate that a decoder with its own limits accepts, and prove it; its sha256."""
+    refusal: DeltaError | None = None
+    for pieces in candidates:
+        patch_sha256 = _write(partial, pieces)
+        try:
+            decoder.verify(base, partial, limits=_LIMITS)
+        except LimitExceeded as error:
+            refusal = error
+        except DeltaError as error:
+            raise EncodingFailed(f"a patch that was just made does not restore its file: {error}") from error
+        else:
+            return patch_sha256
+    raise EncodingFailed(f"no patch fits what a decoder allows: {refusal}")
 
 
 def _mapped(path: Path) -> Octets:
@@ -111,7 +115,7 @@ def _identity(plain: Octets) -> Identity:
 
 def _write(path: Path, pieces: Iterable[bytes]) -> str:
     digest = hashlib.sha256()
-    with path.open("xb") as file:
+    with path.open("wb") as file:
         for piece in pieces:
             digest.update(piece)
             file.write(piece)

@@ -61,10 +61,6 @@ class Draft:
         self._table = bytearray()
 
     @property
-    def span_count(self) -> int:
-        return len(self._spans)
-
-    @property
     def reads_base(self) -> bool:
         """Whether any span does; if none, the patch is packed."""
         return any(PREDICTORS[span.predictor].reads_base for span in self._spans)

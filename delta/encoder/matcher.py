@@ -7,6 +7,7 @@ same files, same matches.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ _CHUNK = 1 << 22
 _FILTER_BITS = 24
 
 Hashes = npt.NDArray[np.uint64]
+Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,7 @@ class Matcher:
 
     def __init__(self, base: Octets) -> None:
         self._base = base
-        self._width, stride = _granularity(base.size)
-        self._hashes, self._offsets = _index(base, self._width, stride)
-        self._filter = np.zeros(1 << _FILTER_BITS, np.bool_)
-        self._filter[_slots(self._hashes)] = True
+        self._width, self._stride = _granularity(base.size)
 
     def matches(self, new: Octets, start: int, end: int, expected_base: int) -> Iterator[Match]:
         """Matches within `new[start:end]`, in order and apart.
@@ -71,17 +70,16 @@ class Matcher:
                 yield match
                 at = match.target + match.length
 
+    @cached_property
+    def _index(self) -> "_Index":
+        """Built when something first needs looking up: a fine-tune's graph is often found where it is expected."""
+        return _Index(self._base, self._width, self._stride)
+
     def _hits(self, new: Octets, start: int, end: int) -> Iterator[tuple[int, int]]:
         for chunk in range(start, end - self._width + 1, _CHUNK):
             hashes = rolling_hashes(new[chunk : min(chunk + _CHUNK + self._width - 1, end)], self._width)
-            candidates = np.flatnonzero(self._filter[_slots(hashes)])
-            if candidates.size == 0 or self._hashes.size == 0:
-                continue
-            wanted = hashes[candidates]
-            places = np.minimum(np.searchsorted(self._hashes, wanted), self._hashes.size - 1)
-            equal = self._hashes[places] == wanted
-            hits = (candidates[equal] + chunk).tolist()
-            yield from zip(hits, self._offsets[places[equal]].tolist(), strict=True)
+            positions, offsets = self._index.find(hashes)
+            yield from zip((positions + chunk).tolist(), offsets.tolist(), strict=True)
 
     def _extend(self, new: Octets, target: int, base: int, low: int, high: int) -> Match | None:
         if not 0 <= base <= self._base.size:
@@ -98,19 +96,31 @@ def _granularity(size: int) -> tuple[int, int]:
     return (32, 8) if size <= 1 << 26 else (32, 32)
 
 
-def _index(base: Octets, width: int, stride: int) -> tuple[Hashes, npt.NDArray[np.int64]]:
-    """Distinct hashes in rising order with the first offset of each."""
-    parts = [
-        rolling_hashes(base[start : start + _CHUNK + width - 1], width)[::stride]
-        for start in range(0, max(base.size - width + 1, 0), _CHUNK)
-    ]
-    if not parts:
-        return np.empty(0, np.uint64), np.empty(0, np.int64)
-    hashes, places = np.unique(np.concatenate(parts), return_index=True)
-    return hashes, places * stride
+class _Index:
+    """The hash of every `stride`-th block of the base: distinct ones in rising order, with the first offset of each."""
+
+    def __init__(self, base: Octets, width: int, stride: int) -> None:
+        parts = [
+            rolling_hashes(base[start : start + _CHUNK + width - 1], width)[::stride].copy()
+            for start in range(0, base.size - width + 1, _CHUNK)
+        ]
+        hashes = np.concatenate(parts) if parts else np.empty(0, np.uint64)
+        self._hashes, first = np.unique(hashes, return_index=True)
+        self._offsets: Places = first * stride
+        self._filter = np.zeros(1 << _FILTER_BITS, np.bool_)
+        self._filter[_slots(self._hashes)] = True
+
+    def find(self, hashes: Hashes) -> tuple[Places, Places]:
+        """The positions in `hashes` whose hash the base has, and the offset there of each."""
+        candidates = np.flatnonzero(self._filter[_slots(hashes)])
+        if candidates.size == 0:
+            return candidates, candidates
+        places = np.minimum(np.searchsorted(self._hashes, hashes[candidates]), self._hashes.size - 1)
+        equal = self._hashes[places] == hashes[candidates]
+        return candidates[equal], self._offsets[places[equal]]
 
 
-def _slots(hashes: Hashes) -> npt.NDArray[np.int64]:
+def _slots(hashes: Hashes) -> Places:
     return (hashes >> np.uint64(64 - _FILTER_BITS)).astype(np.int64)
 
 

@@ -16,6 +16,7 @@ from delta.decoder import Limits
 from delta.encoder import Effort, encode
 from delta.errors import (
     LimitExceeded,
+    MemoryExhausted,
     OutputMismatch,
     OutputUnwritable,
     PatchMalformed,
@@ -162,6 +163,23 @@ def test_a_full_disk_leaves_nothing(pair: Path) -> None:
     ended = subprocess.run([sys.executable, "-c", code, str(pair)], capture_output=True, text=True, check=False)
     assert ended.returncode == OutputUnwritable.exit_code, ended.stderr
     assert_untouched(pair)
+
+
+def test_memory_that_the_system_refuses_is_an_error_of_the_codec(tmp_path: Path) -> None:
+    """A child that may not grow by a single page: the copy of the first window fails."""
+    (tmp_path / "base").write_bytes(np.random.default_rng(2).bytes(8_000_000))
+    (tmp_path / "new").write_bytes((tmp_path / "base").read_bytes() + b"!")
+    encode(tmp_path / "base", tmp_path / "new", tmp_path / "patch", effort=Effort.FAST)
+    code = (
+        "import resource, sys; from pathlib import Path; from delta import decoder, errors\n"
+        "folder = Path(sys.argv[1]); size = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (size, size))\n"
+        "try: decoder.apply(folder / 'base', folder / 'patch', folder / 'out')\n"
+        "except errors.MemoryExhausted as error: sys.exit(error.exit_code)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert ended.returncode == MemoryExhausted.exit_code, ended.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "new", "patch"]
 
 
 def crafted(spans: list[Span], *, size: int, streams: tuple[bytes, ...] = (), table_bytes: int = 0) -> bytes:
