@@ -10,11 +10,14 @@ ProblemError
 │   ├── ContractInvalid       422
 │   └── SampleSetInvalid      422
 ├── StoreFull                 507
+├── StoreUnavailable          503  the object store does not answer
+├── RangeNotSatisfiable       416
 ├── InspectionFailed          503  the check itself could not run: try again
 ├── VersionInvalid            400  not a semantic version
 ├── ContractMismatch          422  the model is not what the version's contract says
 ├── ArtifactUnknown           422  refers to an artifact that was not uploaded
 └── StateConflict             409
+    ├── KindDiffers           409  the bytes are there as another kind of artifact
     ├── NameTaken             409  a model line with other properties
     ├── VersionDiffers        409
     ├── VariantDiffers        409

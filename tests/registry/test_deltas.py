@@ -1,0 +1,316 @@
+"""Patches: wished for once, built once, proved, and offered."""
+
+import os
+import threading
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from django_tasks_db.models import DBTaskResult
+from rest_framework.test import APIClient
+
+import delta.format
+from delta import decoder
+from registry.children import ChildFailed
+from registry.deltas import building, jobs
+from registry.deltas.building import STALE_CLAIM, build_patch, claim_patch
+from registry.deltas.formats import BUILT_FORMAT
+from registry.deltas.queries import Way, held_matrix, patches_pending, way_tables, ways_by_base, ways_to
+from registry.deltas.services import LOST_JOB, request_patches, resume_builds
+from registry.models import Artifact, Patch
+from registry.storage import store as current_store
+from tests.factories.registry import make_artifact, make_line, make_patch, make_variant, make_version, onnx_model
+from tests.registry.wire import files_in, send
+
+pytestmark = pytest.mark.django_db
+State = Patch.State
+
+
+@pytest.fixture
+def old(db: None) -> Artifact:
+    return make_artifact(onnx_model(1, width=400))
+
+
+@pytest.fixture
+def new(db: None) -> Artifact:
+    return make_artifact(onnx_model(1, width=400, noise=1e-4))
+
+
+def _jobs() -> list[int]:
+    return [result.args_kwargs["kwargs"]["patch_id"] for result in DBTaskResult.objects.order_by("enqueued_at")]
+
+
+def _wanted(base: Artifact | None, target: Artifact, **fields: Any) -> Patch:
+    return Patch.objects.create(base=base, target=target, patch_format=BUILT_FORMAT, **fields)
+
+
+def test_server_builds_the_format_that_the_codec_writes() -> None:
+    assert delta.format.FORMAT_VERSION == BUILT_FORMAT
+
+
+def test_wish_makes_a_delta_per_base_and_one_packed_and_a_job_for_each(
+    old: Artifact, new: Artifact, django_capture_on_commit_callbacks: Any
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        patches = request_patches(target=new, bases=[old, new])
+    assert {(patch.base_id, patch.state) for patch in patches} == {(None, State.WANTED), (old.pk, State.WANTED)}
+    assert sorted(_jobs()) == sorted(patch.pk for patch in patches)
+
+
+def test_wish_again_makes_neither_rows_nor_jobs(
+    old: Artifact, new: Artifact, django_capture_on_commit_callbacks: Any
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        first = request_patches(target=new, bases=[old])
+        second = request_patches(target=new, bases=[old])
+    assert [patch.pk for patch in first] == [patch.pk for patch in second]
+    assert len(_jobs()) == 2
+
+
+def test_wish_leaves_what_failed_or_was_useless(
+    old: Artifact, new: Artifact, django_capture_on_commit_callbacks: Any
+) -> None:
+    _wanted(old, new, state=State.FAILED)
+    _wanted(None, new, state=State.USELESS)
+    with django_capture_on_commit_callbacks(execute=True):
+        patches = request_patches(target=new, bases=[old])
+    assert {patch.state for patch in patches} == {State.FAILED, State.USELESS}
+    assert _jobs() == []
+
+
+def test_only_models_are_bases(new: Artifact) -> None:
+    contract = make_artifact(b"{}", "contract")
+    assert [patch.base for patch in request_patches(target=new, bases=[contract])] == [None]
+
+
+def test_delta_is_built_proved_and_restores_the_target(
+    old: Artifact, new: Artifact, store: Path, tmp_path: Path
+) -> None:
+    patch = build_patch(patch_id=_wanted(old, new).pk)
+    assert patch is not None
+    assert (patch.state, patch.tries, patch.failure) == (State.READY, 1, "")
+    assert patch.artifact is not None
+    assert patch.artifact.kind == Artifact.Kind.PATCH
+    assert patch.size_bytes == patch.artifact.size_bytes < new.size_bytes
+    assert patch.effort in {"fast", "max"}
+    assert patch.build_s is not None
+    assert patch.build_s > 0
+    out = tmp_path / "restored"
+    with current_store().as_file(old.sha256) as base, current_store().as_file(patch.artifact.sha256) as file:
+        decoder.apply(base, file, out)
+    assert out.read_bytes() == onnx_model(1, width=400, noise=1e-4)
+    assert list((store / "staging").iterdir()) == []
+
+
+def test_packed_patch_needs_no_base(new: Artifact, tmp_path: Path) -> None:
+    patch = build_patch(patch_id=_wanted(None, new).pk)
+    assert patch is not None
+    assert patch.artifact is not None, patch.failure
+    out = tmp_path / "restored"
+    with current_store().as_file(patch.artifact.sha256) as file:
+        decoder.apply(None, file, out)
+    assert out.read_bytes() == onnx_model(1, width=400, noise=1e-4)
+
+
+def test_patch_that_is_not_smaller_is_useless_and_not_kept(store: Path) -> None:
+    noise = make_artifact(os.urandom(5000))
+    patch = build_patch(patch_id=_wanted(None, noise).pk)
+    assert patch is not None
+    assert (patch.state, patch.artifact) == (State.USELESS, None)
+    assert patch.size_bytes is not None
+    assert patch.size_bytes >= 5000
+    assert len(files_in(store)) == 1
+
+
+def test_delta_that_needs_no_base_is_useless_because_packed_is_the_same(new: Artifact) -> None:
+    stranger = make_artifact(os.urandom(3000))
+    patch = build_patch(patch_id=_wanted(stranger, new).pk)
+    assert patch is not None
+    assert patch.state == State.USELESS
+
+
+def test_build_that_fails_is_tried_three_times_then_given_up(old: Artifact, new: Artifact, store: Path) -> None:
+    current_store().delete(old.sha256)
+    row = _wanted(old, new)
+    states = []
+    for _ in range(3):
+        patch = build_patch(patch_id=row.pk)
+        assert patch is not None
+        states.append((patch.state, patch.tries))
+    assert states == [(State.WANTED, 1), (State.WANTED, 2), (State.FAILED, 3)]
+    row.refresh_from_db()
+    assert "FileNotFoundError" in row.failure
+    assert build_patch(patch_id=row.pk) is None
+    assert list((store / "staging").glob("*")) == []
+
+
+def test_job_that_failed_is_made_again(old: Artifact, new: Artifact, django_capture_on_commit_callbacks: Any) -> None:
+    current_store().delete(old.sha256)
+    row = _wanted(old, new)
+    with django_capture_on_commit_callbacks(execute=True):
+        jobs.build_patch.func(row.pk)
+    assert _jobs() == [row.pk]
+
+
+def test_encoder_that_dies_leaves_the_reason_and_no_file(
+    old: Artifact, new: Artifact, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(building, "_ENCODE_BASE_BYTES", 30 * 1024**2)
+    monkeypatch.setattr(building, "_ENCODE_TIMES", 0)
+    patch = build_patch(patch_id=_wanted(old, new).pk)
+    assert patch is not None
+    assert patch.state == State.WANTED
+    assert ChildFailed.__name__ in patch.failure
+    assert list((store / "staging").iterdir()) == []
+
+
+def test_patch_for_something_else_is_refused(old: Artifact, new: Artifact) -> None:
+    proof = {"target_sha256": old.sha256, "base_sha256": None, "format": BUILT_FORMAT}
+    with pytest.raises(building.BuildFailed, match="nobody asked for"):
+        building._check_proof(proof, _wanted(None, new))
+
+
+def test_claim_is_given_once(new: Artifact) -> None:
+    row = _wanted(None, new)
+    assert claim_patch(patch_id=row.pk) is not None
+    assert claim_patch(patch_id=row.pk) is None
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.postgres
+def test_claim_is_given_once_to_eight_threads(new: Artifact) -> None:
+    from django.db import connection
+
+    row = _wanted(None, new)
+    start = threading.Barrier(8)
+    given: list[bool] = []
+
+    def one() -> None:
+        start.wait(10)
+        given.append(claim_patch(patch_id=row.pk) is not None)
+        connection.close()
+
+    threads = [threading.Thread(target=one) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(given) == [False] * 7 + [True]
+
+
+def _claimed_long_ago(target: Artifact, **fields: Any) -> Patch:
+    return _wanted(
+        None, target, state=State.BUILDING, claimed_at=timezone.now() - STALE_CLAIM - timedelta(seconds=1), **fields
+    )
+
+
+def test_claim_of_a_dead_worker_is_taken_over(new: Artifact) -> None:
+    patch = claim_patch(patch_id=_claimed_long_ago(new, tries=1).pk)
+    assert patch is not None
+    assert patch.tries == 2
+
+
+def test_outcome_of_a_worker_that_lost_its_claim_is_not_written(new: Artifact) -> None:
+    row = _wanted(None, new)
+    slow = claim_patch(patch_id=row.pk)
+    assert slow is not None
+    Patch.objects.filter(pk=row.pk).update(claimed_at=timezone.now() + timedelta(seconds=5), tries=2)
+    building._conclude(slow, {"state": State.FAILED, "failure": "late"}, 1.0)
+    row.refresh_from_db()
+    assert (row.state, row.failure) == (State.BUILDING, "")
+
+
+def test_lost_jobs_are_made_again_and_hopeless_patches_are_given_up(
+    old: Artifact, new: Artifact, django_capture_on_commit_callbacks: Any
+) -> None:
+    long_ago = timezone.now() - LOST_JOB - timedelta(seconds=1)
+    lost = _wanted(old, new, enqueued_at=long_ago)
+    dead = _claimed_long_ago(new, tries=1, enqueued_at=long_ago)
+    hopeless = _claimed_long_ago(old, tries=3, enqueued_at=long_ago)
+    _wanted(new, old, enqueued_at=timezone.now())
+    with django_capture_on_commit_callbacks(execute=True):
+        assert resume_builds() == 2
+        assert resume_builds() == 0
+    assert sorted(_jobs()) == sorted([lost.pk, dead.pk])
+    hopeless.refresh_from_db()
+    assert hopeless.state == State.FAILED
+
+
+@pytest.fixture
+def offered(old: Artifact, new: Artifact) -> dict[str, Artifact]:
+    """A target with a delta from `old`, a packed file, a delta in a newer format, and one from `other` that is being made."""
+    other = make_artifact(onnx_model(7))
+    make_patch(old, new, b"delta" * 10)
+    make_patch(None, new, b"packed" * 50)
+    make_patch(old, new, b"newer", patch_format=2)
+    make_patch(other, new, None, state=State.BUILDING)
+    return {"old": old, "new": new, "other": other}
+
+
+def test_ways_are_sorted_by_bytes_and_raw_is_always_there(offered: dict[str, Artifact]) -> None:
+    new, old = offered["new"], offered["old"]
+    ways = ways_to(target=new, held={old.sha256}, formats=[1])
+    assert [(way.way, way.size_bytes) for way in ways] == [("delta", 50), ("packed", 300), ("raw", new.size_bytes)]
+    assert (ways[0].base, ways[0].format) == (old.sha256, 1)
+    assert ways[-1] == Way("raw", new.sha256, new.size_bytes)
+
+
+def test_only_formats_that_are_read_and_bases_that_are_held_are_offered(offered: dict[str, Artifact]) -> None:
+    new, old, other = (offered[name] for name in ("new", "old", "other"))
+    assert [way.way for way in ways_to(target=new, held=[], formats=[1])] == ["packed", "raw"]
+    assert [way.way for way in ways_to(target=new, held=[other.sha256, "f" * 64], formats=[1])] == ["packed", "raw"]
+    assert [way.way for way in ways_to(target=new, held=[old.sha256], formats=[])] == ["raw"]
+    assert [way.format for way in ways_to(target=new, held=[old.sha256], formats=[1, 2])] == [2, 1, 1, None]
+
+
+def test_pending_means_that_something_better_for_this_device_is_being_made(offered: dict[str, Artifact]) -> None:
+    new, old, other = (offered[name] for name in ("new", "old", "other"))
+    assert patches_pending(target=new, held=[other.sha256], formats=[1])
+    assert not patches_pending(target=new, held=[other.sha256], formats=[2])
+    assert not patches_pending(target=new, held=[old.sha256], formats=[1])
+    _wanted(None, old)
+    assert patches_pending(target=old, held=[], formats=[1])
+
+
+def test_ten_thousand_devices_take_one_query(offered: dict[str, Artifact], django_assert_num_queries: Any) -> None:
+    new, old = offered["new"], offered["old"]
+    with django_assert_num_queries(1):
+        tables = way_tables([new, old])
+        costs = {tables[new.sha256].ways([old.sha256], [1])[0].size_bytes for _ in range(10_000)}
+    assert costs == {50}
+    with django_assert_num_queries(1):
+        by_base = ways_by_base(target=new, bases=[old.sha256, "f" * 64], formats=[1])
+    assert {base: ways[0].way for base, ways in by_base.items()} == {
+        None: "packed",
+        old.sha256: "delta",
+        "f" * 64: "packed",
+    }
+
+
+def test_matrix_shows_every_patch_of_the_line_with_names(viewer: APIClient) -> None:
+    line = make_line()
+    first = make_variant(make_version(line, "1.0.0"), content=onnx_model(1)).artifact
+    second = make_variant(make_version(line, "1.1.0"), content=onnx_model(2)).artifact
+    make_patch(first, second, b"delta")
+    make_patch(None, second, None, state=State.FAILED, failure="no memory")
+    answer = send(viewer, "GET", "/models/digits/deltas").json()
+    assert answer["count"] == 2
+    packed, from_first = sorted(answer["results"], key=lambda cell: cell["base"] is not None)
+    assert from_first["base"]["variants"] == ["digits/1.0.0 fp32"]
+    assert from_first["target"]["variants"] == ["digits/1.1.0 fp32"]
+    assert (from_first["state"], from_first["format"], from_first["size_bytes"]) == ("ready", 1, 5)
+    assert (packed["state"], packed["failure"], packed["sha256"]) == ("failed", "no memory", None)
+    assert len(held_matrix(line)) == 2
+
+
+def test_matrix_takes_two_queries_however_long(old: Artifact, new: Artifact, django_assert_num_queries: Any) -> None:
+    line = make_line()
+    version = make_version(line)
+    for name, artifact in (("a", old), ("b", new)):
+        version.variants.create(name=name, artifact=artifact)
+    for base, target in ((old, new), (new, old), (None, old), (None, new)):
+        _wanted(base, target)
+    with django_assert_num_queries(2):
+        assert len([cell.target.variants for cell in held_matrix(line)]) == 4

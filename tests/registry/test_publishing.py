@@ -1,0 +1,276 @@
+"""Publishing over the wire: idempotent, and conflicts have names."""
+
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from access.actors import SYSTEM
+from access.models import AuditRecord
+from registry import queries, services
+from registry.errors import VersionInvalid
+from registry.models import Evaluation, Version
+from tests.factories.people import api_as
+from tests.factories.registry import (
+    contract_bytes,
+    digest,
+    make_artifact,
+    make_line,
+    make_variant,
+    make_version,
+    onnx_model,
+    sample_set,
+)
+from tests.registry.wire import assert_problem, send, upload
+
+pytestmark = pytest.mark.django_db
+EVALUATION = {
+    "metric": "accuracy",
+    "value": 0.98,
+    "sample_count": 600,
+    "dataset_sha256": "a" * 64,
+    "ci_low": 0.97,
+    "ci_high": 0.99,
+}
+
+
+def test_model_line_is_created_once(publisher: APIClient) -> None:
+    wish = {"name": "digits", "title": "Digits"}
+    assert send(publisher, "POST", "/models", wish).status_code == 201
+    assert send(publisher, "POST", "/models", wish).status_code == 200
+    assert send(publisher, "POST", "/models", {"name": "digits"}).status_code == 200
+    assert_problem(send(publisher, "POST", "/models", {"name": "digits", "title": "Other"}), 409, "name-taken")
+    assert AuditRecord.objects.filter(action="create_model_line").count() == 1
+
+
+@pytest.mark.parametrize("name", ["", "Digits", "../x", "a/b", "-a", "x" * 65, "a b"])
+def test_model_line_with_a_name_that_is_no_name_is_refused(publisher: APIClient, name: str) -> None:
+    assert_problem(send(publisher, "POST", "/models", {"name": name}), 400, "invalid-input")
+
+
+def test_whole_path_from_upload_to_published(publisher: APIClient, viewer: APIClient) -> None:
+    model, contract, samples = onnx_model(), contract_bytes(), sample_set()
+    for kind, content in (("model", model), ("contract", contract), ("sample-set", samples)):
+        assert upload(publisher, content, kind).status_code == 201
+    send(publisher, "POST", "/models", {"name": "digits"})
+    wish = {"contract_sha256": digest(contract), "sample_set_sha256": digest(samples)}
+    assert send(publisher, "PUT", "/models/digits/versions/1.0.0", wish).status_code == 201
+    variant = {
+        "sha256": digest(model),
+        "tolerances": {"atol": 0.001, "rtol": 0.001, "min_agreement": None},
+        "evaluations": [EVALUATION],
+    }
+    assert send(publisher, "PUT", "/models/digits/versions/1.0.0/variants/fp32", variant).status_code == 201
+    assert send(publisher, "POST", "/models/digits/versions/1.0.0/publish").status_code == 200
+
+    shown = send(viewer, "GET", "/models/digits/versions/1.0.0").json()
+    assert (shown["model"], shown["version"], shown["state"]) == ("digits", "1.0.0", "published")
+    assert shown["sample_set"] == {"sha256": digest(samples), "size_bytes": len(samples)}
+    (fp32,) = shown["variants"]
+    assert (fp32["name"], fp32["sha256"], fp32["size_bytes"]) == ("fp32", digest(model), len(model))
+    assert fp32["tolerances"] == {"atol": 0.001, "rtol": 0.001, "min_agreement": None}
+    assert fp32["evaluations"][0]["value"] == 0.98
+    assert send(viewer, "GET", "/models").json()["results"][0]["latest_version"] == "1.0.0"
+
+
+def test_version_is_created_once(publisher: APIClient) -> None:
+    make_line()
+    first, second = (make_artifact(contract_bytes(note=note), "contract") for note in ("a", "b"))
+    address = "/models/digits/versions/1.0.0"
+    assert send(publisher, "PUT", address, {"contract_sha256": first.sha256}).status_code == 201
+    assert send(publisher, "PUT", address, {"contract_sha256": first.sha256}).status_code == 200
+    assert_problem(send(publisher, "PUT", address, {"contract_sha256": second.sha256}), 409, "version-differs")
+
+
+@pytest.mark.parametrize(
+    "version", ["1.0", "v1.0.0", "1.0.0.0", "01.0.0", "latest", "1.0.0-", "1.0.0-rc..1", "١.0.0", "1" * 99 + ".0.0"]
+)
+def test_version_that_is_no_semantic_version_is_refused_and_nothing_changes(publisher: APIClient, version: str) -> None:
+    make_line()
+    contract = make_artifact(contract_bytes(), "contract")
+    response = send(publisher, "PUT", f"/models/digits/versions/{version}", {"contract_sha256": contract.sha256})
+    assert_problem(response, 400, "version-invalid")
+    assert not Version.objects.exists()
+
+
+def test_semantic_versions_with_all_their_parts_are_taken() -> None:
+    for version in ("0.0.0", "1.2.3-rc.1+build.5", "2.0.0-alpha-beta"):
+        services.check_version(version)
+    with pytest.raises(VersionInvalid):
+        services.check_version("1.2.3 ")
+
+
+def test_version_of_an_unknown_line_or_contract_is_refused(publisher: APIClient) -> None:
+    contract = make_artifact(contract_bytes(), "contract")
+    wish = {"contract_sha256": contract.sha256}
+    assert_problem(send(publisher, "PUT", "/models/digits/versions/1.0.0", wish), 404, "not-found")
+    make_line()
+    model = make_artifact(onnx_model())
+    for sha256 in ("f" * 64, model.sha256):
+        response = send(publisher, "PUT", "/models/digits/versions/1.0.0", {"contract_sha256": sha256})
+        assert_problem(response, 422, "artifact-unknown")
+
+
+def _variant_address(version: Version, name: str = "fp32") -> str:
+    return f"/models/{version.model_line.name}/versions/{version.version}/variants/{name}"
+
+
+def test_variant_is_added_once(publisher: APIClient) -> None:
+    version = make_version(make_line())
+    first, second = make_artifact(onnx_model(1)), make_artifact(onnx_model(2))
+    address = _variant_address(version)
+    assert send(publisher, "PUT", address, {"sha256": first.sha256}).status_code == 201
+    assert send(publisher, "PUT", address, {"sha256": first.sha256}).status_code == 200
+    assert_problem(send(publisher, "PUT", address, {"sha256": second.sha256}), 409, "variant-differs")
+    tolerances = {"sha256": first.sha256, "tolerances": {"atol": 1.0}}
+    assert_problem(send(publisher, "PUT", address, tolerances), 409, "variant-differs")
+    assert_problem(
+        send(publisher, "PUT", _variant_address(version, "other"), {"sha256": first.sha256}), 409, "variant-differs"
+    )
+
+
+def test_variant_that_breaks_the_contract_is_refused(publisher: APIClient) -> None:
+    version = make_version(make_line())
+    model = onnx_model(1, outputs=5)
+    upload(publisher, model)
+    body = assert_problem(
+        send(publisher, "PUT", _variant_address(version), {"sha256": digest(model)}), 422, "contract-mismatch"
+    )
+    assert "logits" in body["detail"]
+
+
+def test_variant_of_a_digest_that_is_no_model_is_refused(publisher: APIClient) -> None:
+    version = make_version(make_line())
+    for sha256 in ("f" * 64, version.contract.sha256):
+        assert_problem(send(publisher, "PUT", _variant_address(version), {"sha256": sha256}), 422, "artifact-unknown")
+
+
+def test_published_version_may_gain_variants(publisher: APIClient) -> None:
+    version = make_version(make_line(), publish=True)
+    more = make_artifact(onnx_model(99))
+    assert send(publisher, "PUT", _variant_address(version, "int8"), {"sha256": more.sha256}).status_code == 201
+
+
+def test_yanked_version_takes_no_variants_and_stays_yanked(publisher: APIClient) -> None:
+    version = make_version(make_line(), publish=True)
+    address = f"/models/digits/versions/{version.version}"
+    assert send(publisher, "POST", f"{address}/yank", {"reason": "drifts"}).json()["state"] == "yanked"
+    again = send(publisher, "POST", f"{address}/yank", {"reason": "another"})
+    assert (again.status_code, again.json()["yank_reason"]) == (200, "drifts")
+    more = make_artifact(onnx_model(99))
+    assert_problem(
+        send(publisher, "PUT", _variant_address(version, "int8"), {"sha256": more.sha256}), 409, "version-yanked"
+    )
+    assert_problem(send(publisher, "POST", f"{address}/publish"), 409, "version-yanked")
+    assert AuditRecord.objects.filter(action="yank_version").count() == 1
+
+
+def test_publishing_again_is_harmless_and_an_empty_version_is_not_published(publisher: APIClient) -> None:
+    version = make_version(make_line())
+    address = f"/models/digits/versions/{version.version}/publish"
+    assert_problem(send(publisher, "POST", address), 409, "version-empty")
+    make_variant(version)
+    first = send(publisher, "POST", address).json()
+    second = send(publisher, "POST", address)
+    assert (second.status_code, second.json()["published_at"]) == (200, first["published_at"])
+    assert AuditRecord.objects.filter(action="publish_version").count() == 1
+
+
+def test_evaluation_is_added_once(publisher: APIClient) -> None:
+    variant = make_variant(make_version(make_line()))
+    address = f"{_variant_address(variant.version)}/evaluations"
+    assert send(publisher, "POST", address, EVALUATION).status_code == 201
+    assert send(publisher, "POST", address, EVALUATION).status_code == 200
+    other = {**EVALUATION, "value": 0.975}
+    assert_problem(send(publisher, "POST", address, other), 409, "evaluation-differs")
+    assert send(publisher, "POST", address, {**other, "measured_by": "auditor"}).status_code == 201
+    assert Evaluation.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ci_low": 0.99},
+        {"ci_high": None},
+        {"sample_count": 0},
+        {"dataset_sha256": "abc"},
+        {"metric": "Top 1"},
+        {"value": "high"},
+        {"value": float("nan")},
+    ],
+)
+def test_evaluation_that_makes_no_sense_is_refused(publisher: APIClient, changes: dict[str, Any]) -> None:
+    variant = make_variant(make_version(make_line()))
+    address = f"{_variant_address(variant.version)}/evaluations"
+    assert_problem(send(publisher, "POST", address, {**EVALUATION, **changes}), 400, "invalid-input")
+
+
+def test_versions_are_sorted_by_precedence_not_by_letters(viewer: APIClient) -> None:
+    line = make_line()
+    for version in ("1.2.0", "1.10.0", "1.10.0-rc.2", "1.10.0-rc.10", "0.9.0"):
+        make_version(line, version, publish=version != "1.10.0")
+    shown = [version["version"] for version in send(viewer, "GET", "/models/digits").json()["versions"]]
+    assert shown == ["1.10.0", "1.10.0-rc.10", "1.10.0-rc.2", "1.2.0", "0.9.0"]
+    latest = queries.latest_published(line)
+    assert latest is not None
+    assert latest.version == "1.2.0"  # 1.10.0 is a draft, and its release candidates are no releases
+
+
+def test_line_of_pre_releases_alone_has_the_highest_as_its_latest(db: None) -> None:
+    line = make_line()
+    for version in ("1.0.0-rc.1", "1.0.0-rc.2"):
+        make_version(line, version, publish=True)
+    latest = queries.latest_published(line)
+    assert latest is not None
+    assert latest.version == "1.0.0-rc.2"
+
+
+def test_every_route_of_publishing_is_closed_to_who_may_not(viewer: APIClient) -> None:
+    version = make_version(make_line(), publish=True)
+    base = f"/models/digits/versions/{version.version}"
+    writes = [
+        ("POST", "/models"), ("PUT", base), ("PUT", f"{base}/variants/x"), ("POST", f"{base}/variants/fp32/evaluations"),
+        ("POST", f"{base}/publish"), ("POST", f"{base}/yank"),
+    ]  # fmt: skip
+    reads = [("GET", "/models"), ("GET", "/models/digits"), ("GET", base), ("GET", "/models/digits/deltas")]
+    for method, path in writes:
+        assert_problem(send(viewer, method, path, {}), 403, "permission-refused")
+    for method, path in [*writes, *reads]:
+        assert_problem(send(APIClient(), method, path, {}), 401, "unauthenticated")
+    for method, path in reads:
+        assert send(viewer, method, path).status_code == 200
+
+
+def test_unknown_things_are_404(viewer: APIClient) -> None:
+    for path in (
+        "/models/none",
+        "/models/none/deltas",
+        "/models/none/versions/1.0.0",
+        f"/artifacts/sha256/{'0' * 64}",
+        "/artifacts/sha256/x",
+    ):
+        assert_problem(send(viewer, "GET", path), 404, "not-found")
+    assert_problem(send(api_as("publisher"), "POST", "/models/none/versions/1.0.0/publish"), 404, "not-found")
+
+
+def test_list_of_models_takes_two_queries_however_long(viewer: APIClient, django_assert_max_num_queries: Any) -> None:
+    for number in range(5):
+        make_version(make_line(f"line-{number}"), publish=False)
+    with django_assert_max_num_queries(8):
+        assert send(viewer, "GET", "/models").json()["count"] == 5
+    with django_assert_max_num_queries(2):
+        queries.summaries(list(queries.ModelLine.objects.all()))
+
+
+def test_variants_of_a_line_are_those_of_all_its_versions(db: None) -> None:
+    line = make_line()
+    for version in ("1.0.0", "1.1.0"):
+        make_version(line, version, publish=True)
+    make_version(make_line("other"), publish=True)
+    assert {str(variant) for variant in queries.variants_of(line)} == {"digits/1.0.0 fp32", "digits/1.1.0 fp32"}
+    assert queries.get_variant("digits", "1.1.0", "fp32").version.version == "1.1.0"
+
+
+def test_audit_names_who_wrote(db: None) -> None:
+    services.create_model_line(actor=SYSTEM, name="digits")
+    assert AuditRecord.objects.get().actor == "system"
