@@ -93,7 +93,11 @@ class _MeteredReader(io.RawIOBase):
 
     def readinto(self, buffer: "WriteableBuffer") -> int | None:
         self._socket.settimeout(self._meter.patience_s())
-        count = self._raw.readinto(buffer)
+        try:
+            count = self._raw.readinto(buffer)
+        except TimeoutError:
+            self._meter.patience_s()  # tells a passed deadline from a silent link
+            raise
         self._meter.received += count or 0
         return count
 
@@ -168,6 +172,7 @@ class Client:
     ca_file: Path | None = None
     allow_insecure: bool = False
     _kept: _Connection | None = None
+    _visited: _Connection | None = None
     _meter: _Meter = field(init=False)
     _tls: ssl.SSLContext | None = None
 
@@ -178,10 +183,17 @@ class Client:
         return Counted(self._meter.received, self._meter.sent, self._meter.requests)
 
     def close(self) -> None:
-        """Drop the connection; the next request opens one."""
+        """Drop the connections; the next request opens one."""
+        self._leave()
         if self._kept is not None:
             self._kept.close()
             self._kept = None
+
+    def _leave(self) -> None:
+        """Close the connection to the origin that a redirect led to."""
+        if self._visited is not None:
+            self._visited.close()
+            self._visited = None
 
     def call(self, method: str, path: str, *, document: object = None, etag: str | None = None) -> Answer:
         """Ask the API once; 304 is an answer, every other status from 300 on is an error.
@@ -231,6 +243,7 @@ class Client:
         """Keep the connection only after an answer that was read to its end."""
         finished = response.isclosed()
         response.close()
+        self._leave()
         if not finished:
             self.close()
 
@@ -246,7 +259,7 @@ class Client:
             if response.status not in REDIRECTS or location is None or method != "GET":
                 return response
             read_capped(response, MAX_ANSWER_BYTES)
-            url = urljoin(url, location)
+            url = urljoin(url, location) if _is_address(location) else ""
             self._check_redirect(parts, urlsplit(url))
             if _origin(urlsplit(url)) != home:
                 # Left for good: a way back home does not bring the credential back.
@@ -265,7 +278,9 @@ class Client:
         self, url: SplitResult, method: str, headers: Mapping[str, str], body: bytes | None, *, keep: bool
     ) -> http.client.HTTPResponse:
         if not keep:
-            return self._send_on(self._connection(url), url, method, headers, body)
+            self._leave()
+            self._visited = self._connection(url)
+            return self._send_on(self._visited, url, method, headers, body)
         if self._kept is not None:
             try:
                 return self._send_on(self._kept, url, method, headers, body)
@@ -299,6 +314,14 @@ class Client:
             connection = _MeteredHTTP(host, url.port, timeout=self.timeout_s)
         connection.meter = self._meter
         return connection
+
+
+def _is_address(location: str) -> bool:
+    """Whether a Location can be taken apart at all."""
+    try:
+        return urlsplit(location).port != 0
+    except ValueError:
+        return False
 
 
 def _origin(url: SplitResult) -> tuple[str, str | None, int]:
