@@ -39,6 +39,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def is_free(port: int) -> bool:
+    """Whether nobody listens on this TCP port of loopback at the moment."""
+    with socket.socket() as probe:
+        # As servers do: a port whose last connections are still winding down is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 def tail(log: Path, lines: int = 15) -> str:
     """The end of a log file."""
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else ""
@@ -107,9 +119,7 @@ class Children:
         """
         deadline = time.monotonic() + timeout_s
         while not ready():
-            code = self._running[name].poll()
-            if code is not None:
-                raise ChildFailedError(f"{name} ended with {code}:\n{tail(self.log(name))}")
+            self.require_alive()
             if time.monotonic() > deadline:
                 raise ChildFailedError(f"{name} was not ready after {timeout_s:.0f} s:\n{tail(self.log(name))}")
             time.sleep(0.05)
@@ -122,6 +132,17 @@ class Children:
         """End every child; the exit codes by name."""
         running, self._running = dict(reversed(self._running.items())), {}
         return _end(running)
+
+    def require_alive(self) -> None:
+        """Look whether all children still run.
+
+        Raises:
+            ChildFailedError: one ended by itself; the message has the end of its log.
+        """
+        for name, child in self._running.items():
+            code = child.poll()
+            if code is not None:
+                raise ChildFailedError(f"{name} ended with {code}:\n{tail(self.log(name))}")
 
     def alive(self) -> list[str]:
         """The names of the children that still run."""

@@ -84,7 +84,7 @@ class Stack:
         """Prepare the database and the admin, then start server and worker and wait until the server answers."""
         self.cli("manage", "migrate", "--verbosity", "0")
         self.admin = json.loads(
-            self.cli("manage", "bootstrap_admin", "--username", ADMIN, "--random", "--token", "stack", "--json")
+            self.cli("manage", "bootstrap_admin", "--username", ADMIN, "--random", "--token-name", "stack", "--json")
         )
         self.children.environment["SMALLFLEET_TOKEN"] = self.token
         self.start_server()

@@ -30,7 +30,7 @@ def _list(args: argparse.Namespace) -> int:
         print_json(devices)
     else:
         columns = ("id", "name", "device_class", "link_class", "last_seen_at")
-        print_table(columns, [[device.get(column) for column in columns] for device in devices])
+        print_table(columns, [[device[column] for column in columns] for device in devices])
     return 0
 
 

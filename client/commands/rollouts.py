@@ -74,7 +74,7 @@ def _list(args: argparse.Namespace) -> int:
         print_json(rollouts)
     else:
         columns = ("id", "model", "version", "variant", "group", "state", "created_at")
-        print_table(columns, [[rollout.get(column) for column in columns] for rollout in rollouts])
+        print_table(columns, [[rollout[column] for column in columns] for rollout in rollouts])
     return 0
 
 
@@ -88,8 +88,15 @@ def _show(args: argparse.Namespace) -> int:
     for key, value in rollout.items():
         print(f"{key:20} {'-' if value in (None, '') else value}")
     print()
-    columns = ("device", "way", "agent_bytes", "server_bytes")
-    print_table(columns, [[row.get(column) for column in columns] for row in ledger.get("entries", [])])
+    columns = ("way", "devices", "requests", "agent_bytes", "server_bytes")
+    print_table(columns, [[row[column] for column in columns] for row in ledger["by_way"]])
+    print()
+    headers = ("device", "link_class", "ways", "agent_bytes", ledger["currency"])
+    rows = [
+        [row["device"], row["link_class"], " ".join(row["ways"]), row["agent_bytes"], row["money"]]
+        for row in ledger["by_device"]
+    ]
+    print_table(headers, rows)
     return 0
 
 

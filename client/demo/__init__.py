@@ -1,1 +1,1 @@
-"""The demo: the whole flow on this machine, with models that we trained ourselves."""
+"""`smallfleet demo`: the main job on one machine, by real processes."""

@@ -1,35 +1,63 @@
-"""The demo's models: where they lie, what was measured of them, and publishing one as a CI job does."""
+"""The committed models of the demo, and publishing them by the command line as a CI would."""
 
 import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from client.stack import Stack
-
-FOLDER = Path(__file__).resolve().parent.parent / "demo_data"
+FOLDER = Path(str(files("client"))) / "demo_data"
 LINE = "digits"
 
 
-def model_file(version: str, variant: str) -> Path:
-    """The committed ONNX file."""
-    return FOLDER / f"{LINE}-{version}-{variant}.onnx"
+@dataclass(frozen=True, slots=True)
+class DemoModel:
+    """One committed model file."""
+
+    version: str
+    variant: str
+
+    @property
+    def file(self) -> Path:
+        """The ONNX file."""
+        return FOLDER / f"{LINE}-{self.version}-{self.variant}.onnx"
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """What was measured of it when it was made: accuracy, interval, tolerances."""
+        row: dict[str, Any] = _evaluations()["files"][self.file.name]
+        return row
+
+    def publish_arguments(self) -> list[str]:
+        """The arguments of `smallfleet publish` for it."""
+        measured = self.measured
+        low, high = measured["ci95"]
+        evaluation = {
+            measured["metric"]: measured["value"],
+            "n": measured["sample_count"],
+            "dataset": measured["dataset_sha256"],
+            "low": low,
+            "high": high,
+            "by": measured["measured_by"],
+        }
+        tolerances = {name: value for name, value in measured["tolerances"].items() if value is not None}
+        names = ["--model", LINE, "--version", self.version, "--variant", self.variant, "--create-model"]
+        contract, samples = FOLDER / f"{LINE}.contract.json", FOLDER / f"{LINE}-{self.version}.samples.npz"
+        shared = ["--contract", str(contract), "--samples", str(samples)]
+        return [str(self.file), *names, *shared, "--evaluation", _pairs(evaluation), "--tolerance", _pairs(tolerances)]
 
 
-def measured(version: str, variant: str) -> dict[str, Any]:
-    """The evaluation that the training script measured on that file."""
-    evaluations: dict[str, dict[str, Any]] = json.loads((FOLDER / f"{LINE}.evaluations.json").read_text())["files"]
-    return evaluations[model_file(version, variant).name]
+MODELS = tuple(DemoModel(version, variant) for version in ("1.0.0", "1.1.0") for variant in ("fp32", "int8"))
+# The rollouts, in their order: a first install, a fine-tune of every weight, the same net quantised.
+STEPS = (DemoModel("1.0.0", "fp32"), DemoModel("1.1.0", "fp32"), DemoModel("1.1.0", "int8"))
 
 
-def publish_demo_model(stack: Stack, version: str, variant: str) -> dict[str, Any]:
-    """Publish one of the models by the command line; what the command printed."""
-    figures = measured(version, variant)
-    low, high = figures["ci95"]
-    evaluation = f"accuracy={figures['value']},n={figures['sample_count']},dataset={figures['dataset_sha256']},low={low},high={high}"
-    tolerance = ",".join(f"{key}={value}" for key, value in figures["tolerances"].items() if value is not None)
-    published: dict[str, Any] = stack.cli_json(
-        "publish", str(model_file(version, variant)), "--model", LINE, "--version", version, "--variant", variant, "--create-model",
-        "--contract", str(FOLDER / f"{LINE}.contract.json"), "--samples", str(FOLDER / f"{LINE}-{version}.samples.npz"),
-        "--evaluation", evaluation, "--tolerance", tolerance,
-    )  # fmt: skip
-    return published
+@cache
+def _evaluations() -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((FOLDER / "digits.evaluations.json").read_text(encoding="utf-8"))
+    return document
+
+
+def _pairs(fields: dict[str, Any]) -> str:
+    return ",".join(f"{name}={value}" for name, value in fields.items())

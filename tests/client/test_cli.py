@@ -136,7 +136,10 @@ def test_ctrl_c_is_130_without_a_traceback(server: StandIn) -> None:
 
 
 def test_reader_that_goes_away_is_no_error(server: StandIn) -> None:
-    rows = [{"name": f"model-{number}", "title": "x" * 100} for number in range(5000)]
+    rows = [
+        {"name": f"model-{number}", "title": "x" * 100, "latest_version": None, "version_count": 0}
+        for number in range(5000)
+    ]
     server.script("GET", "/api/v1/models", answer_json({"count": 5000, "results": rows}))
     with subprocess.Popen(
         [sys.executable, "-m", "client.cli", "models", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
