@@ -94,7 +94,7 @@ def _take_installation(row: Installation, held: HeldModel, artifacts: Mapping[st
     row.current_sha256, row.previous_sha256 = held.current or "", held.previous or ""
     row.current = artifacts.get(row.current_sha256)
     row.previous = artifacts.get(row.previous_sha256)
-    if row.pk is None:
+    if row._state.adding:  # noqa: SLF001 - Django's documented flag
         row.save(force_insert=True)
     else:
         row.save(update_fields=["active", "current_sha256", "previous_sha256", "current", "previous", "updated_at"])

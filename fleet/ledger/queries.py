@@ -94,7 +94,7 @@ def _files_with(model_line: ModelLine) -> dict[int, set[int]]:
         "artifact", "version__contract", "version__sample_set"
     )
     for model, contract, sample_set in rows:
-        files[model] |= {contract} if sample_set is None else {contract, sample_set}
+        files[model] |= {contract, sample_set} - {None}
     return files
 
 
