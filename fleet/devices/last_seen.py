@@ -4,7 +4,6 @@ Each web process keeps its own; the later time wins in the database. A process t
 why `Device.last_seen_at` may be that late and nothing is ever decided by it.
 """
 
-import atexit
 import functools
 import logging
 import threading
@@ -73,12 +72,15 @@ def _write(seen: Mapping[UUID, datetime]) -> None:
 
 @functools.cache
 def sightings() -> Sightings:
-    """The sightings of this process; they are written a last time when it ends."""
-    collected = Sightings(interval_s=settings.SMALLFLEET_LAST_SEEN_FLUSH_S)
-    atexit.register(collected.flush)
-    return collected
+    """The sightings of this process."""
+    return Sightings(interval_s=settings.SMALLFLEET_LAST_SEEN_FLUSH_S)
 
 
 def note(device_id: UUID) -> None:
     """Remember that the device was heard now."""
     sightings().note(device_id)
+
+
+def flush() -> int:
+    """Write what has gathered in this process; returns how many devices that were. `fleet.wsgi` has it done when a web process ends."""
+    return sightings().flush()
