@@ -13,10 +13,11 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from onnx import GraphProto, ModelProto, ValueInfoProto
 
 from benchmarks.errors import ModelUnloadable
+from benchmarks.static_cost.graphs import constant_of, subgraphs
 from benchmarks.static_cost.liveness import constant_names, peak_activation_bytes
-from benchmarks.static_cost.macs import TIMES, count
-from benchmarks.static_cost.scope import Scope, Tensor, constant_of, dtype_name
-from benchmarks.static_cost.skeleton import infer_shapes, skeleton_of, subgraphs
+from benchmarks.static_cost.macs import TIMES, count, operators
+from benchmarks.static_cost.scope import Scope, Tensor, dtype_name
+from benchmarks.static_cost.skeleton import infer_shapes, skeleton_of
 
 COUNTER = "smallfleet-static@1"
 _PRECISIONS = {
@@ -49,7 +50,7 @@ class StaticCost:
         param_count: stored elements: initializers, Constant and constant ConstantOfShape nodes, each once.
         param_bytes: the bytes of those, stored densely.
         peak_activation_bytes: by liveness in graph order; None where a shape could not be inferred.
-        op_counts: nodes by operator, subgraphs included.
+        op_counts: nodes by operator as the file has them, subgraphs included and local functions inlined.
         ops_uncounted: nodes that multiply and could not be counted, by operator. Where this is not empty, `macs` is a
             lower bound.
         bound_dims: the shapes that inputs with open dimensions were bound to.
@@ -136,22 +137,25 @@ def static_cost_of(model: ModelProto, *, shapes: Mapping[str, Sequence[int]] | N
     bound = _bindings(model.graph, shapes or {})
     try:
         bare = skeleton_of(model, bound)
+        ops = operators(bare.graph)
+        filled = _filled_names(bare.graph)
         infer_shapes(bare)
     except (onnx.shape_inference.InferenceError, RuntimeError, DecodeError) as error:
         raise ModelUnloadable(f"shapes cannot be inferred: {str(error)[:300]}") from error
     scope = Scope(bare.graph)
     tally = count(scope)
+    tensors = [*_stored(model), *(tensor for name in filled if (tensor := scope.tensor(name)))]
     params = Counter[str]()
-    for tensor in (*_stored(model), *_filled(scope)):
+    for tensor in tensors:
         params[tensor.dtype] += tensor.elements or 0
     stored = [name.name for name in model.graph.initializer]
     imports = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
     return StaticCost(
         macs=dict(tally.macs),
         param_count=params.total(),
-        param_bytes=sum(tensor.size_bytes or 0 for tensor in (*_stored(model), *_filled(scope))),
+        param_bytes=sum(tensor.size_bytes or 0 for tensor in tensors),
         peak_activation_bytes=peak_activation_bytes(scope),
-        op_counts=dict(sorted(tally.ops.items())),
+        op_counts=dict(sorted(ops.items())),
         ops_uncounted=dict(sorted(tally.uncounted.items())),
         bound_dims=bound,
         inputs=tuple(_port(value) for value in model.graph.input if value.name not in stored),
@@ -204,13 +208,10 @@ def _stored_in(graph: GraphProto) -> Iterator[Tensor]:
             yield from _stored_in(subgraph)
 
 
-def _filled(scope: Scope) -> Iterator[Tensor]:
+def _filled_names(graph: GraphProto) -> list[str]:
     """Parameters written as ConstantOfShape: tensors in memory although the file stores only their shape."""
-    constant = constant_names(scope.graph)
-    for node in scope.graph.node:
-        tensor = scope.tensor(node.output[0]) if node.op_type == "ConstantOfShape" else None
-        if tensor is not None and node.output[0] in constant:
-            yield tensor
+    constant = constant_names(graph)
+    return [node.output[0] for node in graph.node if node.op_type == "ConstantOfShape" and node.output[0] in constant]
 
 
 def _port(value: ValueInfoProto) -> Port:

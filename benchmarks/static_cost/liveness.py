@@ -10,8 +10,8 @@ from itertools import accumulate
 
 from onnx import GraphProto, NodeProto
 
+from benchmarks.static_cost.graphs import subgraphs
 from benchmarks.static_cost.scope import VIEWS, Scope
-from benchmarks.static_cost.skeleton import subgraphs
 
 # Step 0 holds the graph's inputs, step i + 1 its node i, and the last step its outputs.
 

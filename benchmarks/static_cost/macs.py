@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from onnx import NodeProto
+from onnx import GraphProto, NodeProto
 
+from benchmarks.static_cost.graphs import subgraphs
 from benchmarks.static_cost.scope import Scope
-from benchmarks.static_cost.skeleton import subgraphs
 
 TIMES = "\u00d7"
 
@@ -40,17 +40,15 @@ FREE = frozenset(
 
 @dataclass(slots=True)
 class Tally:
-    """What was counted: MACs by dtype pair, nodes by operator, and nodes that could not be counted."""
+    """What was counted: MACs by dtype pair, and by operator the nodes that could not be counted."""
 
     macs: Counter[str] = field(default_factory=Counter)
-    ops: Counter[str] = field(default_factory=Counter)
     uncounted: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: "Tally", *, times: int = 1, macs: bool = True) -> None:
-        """Add a subgraph that runs `times` times; its nodes are counted once."""
+        """Add a subgraph that runs `times` times; its uncounted nodes are listed once."""
         if macs:
             self.macs.update({key: count * times for key, count in other.macs.items()})
-        self.ops.update(other.ops)
         self.uncounted.update(other.uncounted)
 
 
@@ -58,13 +56,21 @@ def count(scope: Scope) -> Tally:
     """Count one graph with its subgraphs."""
     tally = Tally()
     for node in scope.graph.node:
-        tally.ops[operator_name(node)] += 1
         inner = [count(Scope(graph, scope)) for graph in subgraphs(node)]
         if inner:
             _add_control_flow(tally, node, inner, scope)
         elif node.op_type not in FREE:
             _add_operator(tally, node, scope)
     return tally
+
+
+def operators(graph: GraphProto) -> Counter[str]:
+    """Nodes by operator, subgraphs included."""
+    found = Counter(operator_name(node) for node in graph.node)
+    for node in graph.node:
+        for subgraph in subgraphs(node):
+            found.update(operators(subgraph))
+    return found
 
 
 def operator_name(node: NodeProto) -> str:

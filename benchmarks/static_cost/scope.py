@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import GraphProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
 
+from benchmarks.static_cost.graphs import constant_of
+
 _DTYPES: dict[int, str] = {
     **{number: name.lower() for name, number in TensorProto.DataType.items()},
     TensorProto.FLOAT: "float32",
@@ -104,23 +106,6 @@ class Scope:
                 return None
             name = node.input[0]
         return None
-
-
-def constant_of(node: NodeProto) -> TensorProto | None:
-    """The tensor that a Constant node holds, also when it is written as numbers."""
-    for attribute in node.attribute:
-        if attribute.name == "value":
-            tensor: TensorProto = attribute.t
-            return tensor
-        if attribute.name == "value_int":
-            return numpy_helper.from_array(np.array(attribute.i, np.int64))
-        if attribute.name == "value_ints":
-            return numpy_helper.from_array(np.array(attribute.ints, np.int64))
-        if attribute.name == "value_float":
-            return numpy_helper.from_array(np.array(attribute.f, np.float32))
-        if attribute.name == "value_floats":
-            return numpy_helper.from_array(np.array(attribute.floats, np.float32))
-    return None
 
 
 def _of(value: ValueInfoProto) -> Tensor | None:

@@ -1,7 +1,8 @@
 """A copy of a model without the payload of its large tensors: what shape inference needs, and no more.
 
-So that shapes can be inferred as far as possible, open input dimensions are bound, and inference runs on a twin in which
-contrib operators that it does not know are replaced by standard ones with the same output shape.
+So that shapes can be inferred as far as possible, open input dimensions are bound, what exporters compute from shapes is
+folded (`folding`), and inference runs on a twin in which contrib operators that it does not know are replaced by standard
+ones with the same output shape.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,8 +12,10 @@ import onnx.inliner
 import onnx.shape_inference
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
-# Shapes, axes, pads and trip counts are small and are read by shape inference; weights are not.
-_KEPT_ELEMENTS = 256
+from benchmarks.static_cost.folding import fold
+from benchmarks.static_cost.graphs import KEPT_ELEMENTS, subgraphs
+
+_MAX_ROUNDS = 8
 
 # Contrib operators whose first output has the shape of their first input.
 _SAME_SHAPE = frozenset(
@@ -81,7 +84,7 @@ def _bare_tensor(tensor: TensorProto) -> TensorProto:
     for dim in tensor.dims:
         elements *= dim
     external = tensor.data_location == TensorProto.EXTERNAL
-    if elements <= _KEPT_ELEMENTS and not external:
+    if elements <= KEPT_ELEMENTS and not external:
         copied = TensorProto()
         copied.CopyFrom(tensor)
         return copied
@@ -98,9 +101,19 @@ def _bind(value: ValueInfoProto, shape: Sequence[int]) -> None:
 def infer_shapes(bare: ModelProto) -> None:
     """Fill `value_info` of every graph of the skeleton, subgraphs included, with what can be inferred.
 
+    What the shapes found so far decide is folded, and inference goes on behind it, a few rounds at most.
+
     Raises:
         onnx.shape_inference.InferenceError: the graph contradicts itself.
     """
+    _infer_once(bare)
+    for _ in range(_MAX_ROUNDS):
+        if not fold(bare):
+            return
+        _infer_once(bare)
+
+
+def _infer_once(bare: ModelProto) -> None:
     twin = ModelProto()
     twin.CopyFrom(bare)
     _replace_contrib(twin.graph)
@@ -115,11 +128,6 @@ def _copy_value_info(source: GraphProto, target: GraphProto) -> None:
     for known, node in zip(source.node, target.node, strict=True):
         for inner, graph in zip(subgraphs(known), subgraphs(node), strict=True):
             _copy_value_info(inner, graph)
-
-
-def subgraphs(node: NodeProto) -> list[GraphProto]:
-    """The graphs that a control-flow node holds."""
-    return [attribute.g for attribute in node.attribute if attribute.type == AttributeProto.GRAPH]
 
 
 def _replace_contrib(graph: GraphProto) -> None:

@@ -238,7 +238,7 @@ def test_limit_below_what_the_runtime_needs_is_the_same_error(classifier: Path) 
 
 
 def test_child_that_dies_of_a_bug_is_a_crash_with_its_last_words() -> None:
-    with pytest.raises(ChildCrashed, match="no such task|KeyError") as caught:
+    with pytest.raises(ChildCrashed, match=r"KeyError: .juggle") as caught:
         ask_child("juggle", {}, limits=Limits(TIMEOUT_S))
     assert caught.value.signal is None
 

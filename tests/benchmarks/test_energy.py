@@ -1,3 +1,5 @@
+"""Energy readers on fake sysfs trees, and the analytic bound by hand."""
+
 from array import array
 from collections.abc import Callable
 from pathlib import Path

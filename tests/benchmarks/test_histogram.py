@@ -1,3 +1,5 @@
+"""Histograms that add up."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,3 +1,5 @@
+"""Nothing is absent without its reason."""
+
 from typing import Any
 
 import pytest

@@ -1,3 +1,5 @@
+"""Sample sets on disk."""
+
 import time
 import zipfile
 from pathlib import Path

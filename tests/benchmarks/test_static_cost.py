@@ -52,7 +52,7 @@ FP32 = _pair("float32", "float32")
     ],
 )
 def test_macs_of_one_operator_match_the_count_by_hand(
-    make_model: MakeModel, op: str, attributes: dict[str, Any], x: list[int], weights: dict[str, Array], macs: int
+    *, make_model: MakeModel, op: str, attributes: dict[str, Any], x: list[int], weights: dict[str, Array], macs: int
 ) -> None:
     node = helper.make_node(op, ["x", *weights], ["y"], **attributes)
     cost = static_cost_of(make_model([node], inputs={"x": (F32, x)}, outputs={"y": (F32, None)}, weights=weights))
@@ -65,7 +65,7 @@ def test_macs_of_one_operator_match_the_count_by_hand(
     assert cost.precision == "fp32"
 
 
-SCALE: dict[str, Array] = {"s": np.float32(0.1).reshape(()), "z": np.uint8(0).reshape(()), "zi": np.int8(0).reshape(())}
+SCALE: dict[str, Array] = {"s": np.array(0.1, np.float32), "z": np.array(0, np.uint8), "zi": np.array(0, np.int8)}
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ SCALE: dict[str, Array] = {"s": np.float32(0.1).reshape(()), "z": np.uint8(0).re
     ],
 )
 def test_macs_of_integer_operators_are_keyed_by_their_integers(
-    make_model: MakeModel, op: str, inputs: list[str], x: list[int], weights: Array, macs: int
+    *, make_model: MakeModel, op: str, inputs: list[str], x: list[int], weights: Array, macs: int
 ) -> None:
     out = U8 if op.startswith("QLinear") else TensorProto.INT32
     cost = static_cost_of(
@@ -191,7 +191,7 @@ def test_loops_count_their_trips_or_are_listed(
         [_value("i", I64, []), _value("go", TensorProto.BOOL, []), _value("h", F32, [1, 8])],
         [_value("go2", TensorProto.BOOL, []), _value("h2", F32, [1, 8])],
     )
-    weights = {"w": _zeros(8, 8)} | ({} if trips is None else {"m": np.int64(trips).reshape(())})
+    weights = {"w": _zeros(8, 8)} | ({} if trips is None else {"m": np.array(trips, np.int64)})
     inputs = {"x": (F32, [1, 8]), "c": (TensorProto.BOOL, [])} | ({"m": (I64, [])} if trips is None else {})
     cost = static_cost_of(
         make_model(
@@ -255,6 +255,72 @@ def test_each_parameter_counts_once_wherever_it_is_written(make_model: MakeModel
     assert cost.param_bytes == 64 + 16 + 64 + 80
     assert cost.macs_total == 16 * 3 + 20
     assert cost.peak_activation_bytes == 4 * (4 + 5)
+
+
+def test_shapes_are_followed_through_the_padding_that_pytorch_exports(make_model: MakeModel) -> None:
+    """Pads [2, 0] of the last axis arrive as a constant only after six nodes; 12 values and a kernel of 3 give 10."""
+    nodes = [
+        helper.make_node("ConstantOfShape", ["four"], ["zeros"], value=numpy_helper.from_array(np.zeros(1, np.int64))),
+        helper.make_node("Concat", ["two_zero", "zeros"], ["flat"], axis=0),
+        helper.make_node("Reshape", ["flat", "pairs"], ["paired"]),
+        helper.make_node("Slice", ["paired", "last", "first", "axis", "back"], ["reversed"]),
+        helper.make_node("Transpose", ["reversed"], ["turned"], perm=[1, 0]),
+        helper.make_node("Reshape", ["turned", "all"], ["pads"]),
+        helper.make_node("Pad", ["x", "pads"], ["padded"]),
+        helper.make_node("Conv", ["padded", "w"], ["y"]),
+    ]
+    numbers = {
+        "four": [4],
+        "two_zero": [2, 0],
+        "pairs": [-1, 2],
+        "last": [-1],
+        "first": [-(2**63) + 1],
+        "axis": [0],
+        "back": [-1],
+        "all": [-1],
+    }
+    weights = {"w": _zeros(5, 1, 3), **{name: np.array(values, np.int64) for name, values in numbers.items()}}
+    cost = static_cost_of(
+        make_model(nodes, inputs={"x": (F32, [1, 1, 10])}, outputs={"y": (F32, None)}, weights=weights)
+    )
+
+    assert cost.macs == {FP32: 10 * 5 * 3}
+    assert cost.ops_uncounted == {}
+    assert cost.op_counts["ConstantOfShape"] == 1
+
+
+@pytest.mark.parametrize(("batch", "macs"), [(1, 8 * 4), (2, 2 * 8 * 16)])
+def test_branch_that_the_shapes_decide_is_the_one_that_counts(make_model: MakeModel, batch: int, macs: int) -> None:
+    """If the batch is one: a narrow product, otherwise a wide one."""
+    one = _graph("then", [helper.make_node("MatMul", ["x", "w"], ["t"])], [], [_value("t", F32, None)])
+    many = _graph("else", [helper.make_node("MatMul", ["x", "v"], ["u"])], [], [_value("u", F32, None)])
+    nodes = [
+        helper.make_node("Shape", ["x"], ["dims"]),
+        helper.make_node("Gather", ["dims", "zero"], ["batch"]),
+        helper.make_node("Equal", ["batch", "one"], ["is_one"]),
+        helper.make_node("If", ["is_one"], ["y"], then_branch=one, else_branch=many),
+        helper.make_node("Relu", ["y"], ["z"]),
+    ]
+    weights = {"w": _zeros(8, 4), "v": _zeros(8, 16), "zero": np.array(0, np.int64), "one": np.array(1, np.int64)}
+    model = make_model(nodes, inputs={"x": (F32, ["batch", 8])}, outputs={"z": (F32, None)}, weights=weights)
+    cost = static_cost_of(model, shapes={"x": (batch, 8)})
+
+    assert cost.macs == {FP32: macs}
+    assert cost.peak_activation_bytes is not None
+    assert cost.op_counts["MatMul"] == 2
+
+
+def test_arithmetic_that_cannot_be_evaluated_is_left_alone(make_model: MakeModel) -> None:
+    nodes = [
+        helper.make_node("Gather", ["two", "nine"], ["beyond"]),
+        helper.make_node("Reshape", ["x", "beyond"], ["h"]),
+        helper.make_node("Relu", ["h"], ["y"]),
+    ]
+    weights = {"two": np.array([1, 2], np.int64), "nine": np.array([9], np.int64)}
+    cost = static_cost_of(make_model(nodes, inputs={"x": (F32, [2])}, outputs={"y": (F32, None)}, weights=weights))
+
+    assert cost.op_counts == {"Gather": 1, "Relu": 1, "Reshape": 1}
+    assert cost.peak_activation_bytes is None
 
 
 def test_local_functions_are_counted_where_they_are_called(make_model: MakeModel) -> None:

@@ -1,3 +1,5 @@
+"""Bounds against LoadGen's table, textbook examples and the exact binomial sum."""
+
 import math
 
 import pytest

@@ -1,3 +1,5 @@
+"""The rules, one by one."""
+
 from typing import Any
 
 import pytest
