@@ -18,6 +18,8 @@ _EPILOG = "'-' as BASE means none: the patch is then packed and restores the fil
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Give `parser` the sub-commands `make`, `apply` and `info`; `run` executes what it parses."""
+    codes = ", ".join(f"{error.exit_code} {error.slug}" for error in DeltaError.__subclasses__())
+    parser.epilog = f"Exit codes: 0 done, {_OS_ERROR_EXIT_CODE} file error, 2 wrong usage, {codes}."
     commands = parser.add_subparsers(dest="delta_command", required=True, metavar="COMMAND")
 
     make = commands.add_parser("make", help="write the patch that turns BASE into NEW", epilog=_EPILOG)
