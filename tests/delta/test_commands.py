@@ -54,5 +54,5 @@ def test_errors_are_one_line_and_an_exit_code(folder: Path) -> None:
     assert missing.returncode == 1
     assert missing.stderr == f"error: {folder / 'nowhere'}: No such file or directory\n"
     assert run("apply").returncode == 2
-    assert f"{WrongBase.exit_code} wrong-base" in run("--help").stdout.replace("\n", " ")
+    assert f"{WrongBase.exit_code}wrong-base" in "".join(run("--help").stdout.split())
     assert sorted(path.name for path in folder.iterdir()) == ["base", "new", "patch"]
