@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -60,13 +61,13 @@ def contract_bytes(**changes: Any) -> bytes:
     return json.dumps(contract(**changes)).encode()
 
 
-def sample_set(samples: int = 5, **extra: np.ndarray[Any, Any]) -> bytes:
+def sample_set(samples: int = 5, *, more: Mapping[str, np.ndarray[Any, Any]] | None = None) -> bytes:
     """A sample set for `onnx_model`."""
     arrays: dict[str, Any] = {
         "input:image": np.zeros((samples, 4), np.float32),
         "golden:logits": np.zeros((samples, 3), np.float32),
         "labels": np.zeros(samples, np.int64),
-        **extra,
+        **(more or {}),
     }
     file = io.BytesIO()
     np.savez(file, **arrays)

@@ -62,7 +62,7 @@ def _external_in_subgraph(model: onnx.ModelProto) -> None:
     _external(inner)
     out = helper.make_tensor_value_info("branch", TensorProto.FLOAT, [3])
     branch = helper.make_graph([helper.make_node("Identity", ["inner"], ["branch"])], "branch", [], [out], [inner])
-    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "yes"))
+    model.graph.initializer.append(numpy_helper.from_array(np.ones((), bool), "yes"))
     model.graph.node.append(helper.make_node("If", ["yes"], ["chosen"], then_branch=branch, else_branch=branch))
 
 
@@ -231,12 +231,12 @@ def _npy(array: np.ndarray[Any, Any]) -> bytes:
 
 GOOD = {"input:image.npy": _npy(np.zeros((2, 4), np.float32)), "golden:logits.npy": _npy(np.zeros((2, 3), np.float32))}
 BAD_SAMPLES = {
-    "pickles": sample_set(**{"input:extra": np.array([{"a": 1}] * 5, dtype=object)}),
-    "unknown name": sample_set(weights=np.zeros(5)),
-    "first axes differ": sample_set(**{"input:more": np.zeros((6, 1))}),
+    "pickles": sample_set(more={"input:extra": np.array([{"a": 1}] * 5, dtype=object)}),
+    "unknown name": sample_set(more={"weights": np.zeros(5)}),
+    "first axes differ": sample_set(more={"input:more": np.zeros((6, 1))}),
     "no golden": _npz(**{"input:image.npy": GOOD["input:image.npy"]}),
     "no samples": sample_set(0),
-    "a scalar": sample_set(**{"input:one": np.array(1.0)}),
+    "a scalar": sample_set(more={"input:one": np.array(1.0)}),
     "header lies": _npz(**GOOD, **{"labels.npy": _npy(np.zeros(2))[:-8]}),
     "zip bomb": _npz(**GOOD, **{"labels.npy": bytes(64 * 1024**2)}),
     "path": _npz(**GOOD, **{"../labels.npy": _npy(np.zeros(2))}),
@@ -283,7 +283,7 @@ def test_contract_may_have_keys_that_the_schema_does_not_know() -> None:
 def test_contract_that_names_an_output_twice_is_refused() -> None:
     port = {"name": "y", "dtype": "float32", "shape": [1]}
     with pytest.raises(ContractInvalid, match="twice"):
-        parse_contract(contract_bytes(outputs=3, **{"inputs": [port, port]}))
+        parse_contract(contract_bytes(outputs=3, inputs=[port, port]))
 
 
 def test_limits_of_a_child_are_below_those_of_this_process() -> None:

@@ -9,7 +9,7 @@ from access.actors import SYSTEM
 from access.models import AuditRecord
 from registry import queries, services
 from registry.errors import VersionInvalid
-from registry.models import Evaluation, Version
+from registry.models import Evaluation, ModelLine, Version
 from tests.factories.people import api_as
 from tests.factories.registry import (
     contract_bytes,
@@ -83,7 +83,8 @@ def test_version_is_created_once(publisher: APIClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "version", ["1.0", "v1.0.0", "1.0.0.0", "01.0.0", "latest", "1.0.0-", "1.0.0-rc..1", "١.0.0", "1" * 99 + ".0.0"]
+    "version",
+    ["1.0", "v1.0.0", "1.0.0.0", "01.0.0", "latest", "1.0.0-", "1.0.0-rc..1", "\u0661.0.0", "1" * 99 + ".0.0"],
 )
 def test_version_that_is_no_semantic_version_is_refused_and_nothing_changes(publisher: APIClient, version: str) -> None:
     make_line()
@@ -259,7 +260,7 @@ def test_list_of_models_takes_two_queries_however_long(viewer: APIClient, django
     with django_assert_max_num_queries(8):
         assert send(viewer, "GET", "/models").json()["count"] == 5
     with django_assert_max_num_queries(2):
-        queries.summaries(list(queries.ModelLine.objects.all()))
+        queries.summaries(list(ModelLine.objects.all()))
 
 
 def test_variants_of_a_line_are_those_of_all_its_versions(db: None) -> None:

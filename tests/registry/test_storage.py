@@ -6,7 +6,8 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from pytest_django.fixtures import Settings
 
-from registry.storage import ArtifactStore, digest_path, store as chosen_store
+from registry.storage import ArtifactStore, digest_path
+from registry.storage import store as chosen_store
 from registry.storage.folder import FolderStore
 from registry.storage.s3 import S3Store
 from tests.factories.registry import digest

@@ -11,7 +11,8 @@ from access.actors import SYSTEM
 from access.models import AuditRecord
 from registry.errors import StoreFull, UploadIncomplete
 from registry.models import Artifact
-from registry.storage import Staged, store as current_store
+from registry.storage import Staged
+from registry.storage import store as current_store
 from registry.uploads import store_upload
 from tests.factories.people import api_as
 from tests.factories.registry import contract_bytes, digest, onnx_model, sample_set
@@ -73,12 +74,12 @@ REFUSED: list[tuple[str, str, bytes, int, str]] = [
 
 
 @pytest.mark.parametrize(
-    ("kind", "content", "status", "slug"), [case[1:] for case in REFUSED], ids=[c[0] for c in REFUSED]
+    ("kind", "content", "refusal"), [(*case[1:3], case[3:]) for case in REFUSED], ids=[c[0] for c in REFUSED]
 )
 def test_bad_file_is_refused_and_nothing_is_left(
-    publisher: APIClient, store: Path, kind: str, content: bytes, status: int, slug: str
+    publisher: APIClient, store: Path, kind: str, content: bytes, refusal: tuple[int, str]
 ) -> None:
-    assert_problem(upload(publisher, content, kind, CONTENT_LENGTH=str(len(content))), status, slug)
+    assert_problem(upload(publisher, content, kind, CONTENT_LENGTH=str(len(content))), *refusal)
     assert files_in(store) == []
     assert not Artifact.objects.exists()
 
