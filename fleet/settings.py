@@ -52,9 +52,10 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    # First, so that it sees every header that the others add.
+    "access.middleware.LeanDeviceApiMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "access.middleware.LeanDeviceApiMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -175,6 +176,8 @@ SMALLFLEET_INSPECTION_TIMEOUT_S = env.int("SMALLFLEET_INSPECTION_TIMEOUT_S", def
 SMALLFLEET_POLL_AFTER_S = env.int("SMALLFLEET_POLL_AFTER_S", default=900)
 SMALLFLEET_CURRENCY = env.str("SMALLFLEET_CURRENCY", default="EUR")
 SMALLFLEET_DEFAULT_PRICE_PER_MB = env.str("SMALLFLEET_DEFAULT_PRICE_PER_MB", default="0")
+# How often the worker looks which deltas the fleet needs; a rollout that starts does so at once.
+SMALLFLEET_JOBS_INTERVAL_S = env.int("SMALLFLEET_JOBS_INTERVAL_S", default=15)
 SMALLFLEET_LAST_SEEN_FLUSH_S = env.int("SMALLFLEET_LAST_SEEN_FLUSH_S", default=60)
 
 # --- Security behind TLS ----------------------------------------------------------------------------------------------------------------

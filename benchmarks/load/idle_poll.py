@@ -1,6 +1,7 @@
 """What an idle poll costs on the wire: `python -m benchmarks.load.idle_poll`.
 
-Starts the real server, enrolls a real agent behind a counting relay, brings it to a model, and then counts the HTTP bytes of polls that find nothing new.
+Starts the real server, enrolls a real agent behind a counting relay, brings it to a model, and then counts the HTTP bytes of polls
+that find nothing new.
 """
 
 import argparse
@@ -9,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.load.counting_proxy import CountingProxy
-from client.demo.models import publish_demo_model
+from client.demo.models import DemoModel
 from client.processes import free_port
 from client.stack import Stack
 
@@ -19,7 +20,7 @@ GOAL_BYTES = 300
 def measure(home: Path, *, polls: int) -> dict[str, object]:
     """HTTP bytes of `polls` idle polls, as the socket saw them."""
     with Stack(home, port=free_port(), worker=False) as stack:
-        publish_demo_model(stack, "1.0.0", "fp32")
+        stack.cli("publish", *DemoModel("1.0.0", "fp32").publish_arguments())
         device = stack.enroll("idle", models=("digits",), device_class="measured", options="[bench]\nenabled = false\n")
         poll = ("agent", "once", "--config", str(device.config))
         stack.cli(*poll)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from django.conf import settings
 from django.db import close_old_connections, connections
 
 from fleet.devices.recognition import recognise_artifacts
@@ -31,7 +32,7 @@ def periodic_jobs() -> list[PeriodicJob]:
     """The jobs of this project. Those that only repair what a crash left behind run seldom."""
     return [
         PeriodicJob("recognise_artifacts", recognise_artifacts, every_s=60),
-        PeriodicJob("plan_patches", plan_patches, every_s=15),
+        PeriodicJob("plan_patches", plan_patches, every_s=settings.SMALLFLEET_JOBS_INTERVAL_S),
         PeriodicJob("resume_builds", resume_builds, every_s=60),
         PeriodicJob("finish_all_completed", finish_all_completed, every_s=60),
     ]

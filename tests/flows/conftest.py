@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from client.demo.models import LINE, publish_demo_model
+from client.demo.models import LINE, DemoModel
 from client.processes import free_port
 from client.stack import Stack, StackDevice
 
@@ -20,7 +20,8 @@ class Flow(Stack):
 
     def publish(self, version: str, variant: str) -> dict[str, Any]:
         """Publish one of the committed models by the command line."""
-        return publish_demo_model(self, version, variant)
+        published: dict[str, Any] = self.cli_json("publish", *DemoModel(version, variant).publish_arguments())
+        return published
 
     def roll_out(self, version: str, variant: str, **options: Any) -> str:
         """Create and start a rollout to every device; its id."""
@@ -33,7 +34,8 @@ class Flow(Stack):
     def rollout(self, rollout_id: str) -> dict[str, Any]:
         """The rollout as the API tells it."""
         with self.rest() as rest:
-            return rest.get(f"rollouts/{rollout_id}")
+            found: dict[str, Any] = rest.get(f"rollouts/{rollout_id}")
+        return found
 
     def once(self, device: StackDevice) -> None:
         """Let the device's agent poll once and do what is asked."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from client.demo.models import LINE, model_file
+from client.demo.models import LINE, DemoModel
 from client.processes import smallfleet
 from tests.flows.conftest import QUICK, Flow
 
@@ -30,8 +30,8 @@ def test_agent_killed_at_random_moments_holds_old_or_new_and_finishes(
     flow.once(device)
     flow.finish(flow.roll_out("1.0.0", "fp32"), device)
     flow.wait_for(flow.patches_settled)
-    old, new = sha256(model_file("1.0.0", "fp32")), sha256(model_file("1.1.0", "fp32"))
-    moments = random.Random(request.config.getoption("randomly_seed", default=0))  # type: ignore[arg-type]  # noqa: S311
+    old, new = sha256(DemoModel("1.0.0", "fp32").file), sha256(DemoModel("1.1.0", "fp32").file)
+    moments = random.Random(request.config.getoption("randomly_seed", default=0))  # noqa: S311
 
     kills = 0
     versions = ["1.1.0", "1.0.0"]
