@@ -124,11 +124,12 @@ def _heard(rest: RestClient) -> int:
 
 def _roll_out(stack: Stack, rest: RestClient, step: DemoModel, say: Callable[[str], None]) -> list[Observation]:
     name = f"{step.version} {step.variant}"
+    # As a draft first: it asks for the patches, and once they are built the forecast is exact.
+    rollout_id = str(rest.post("rollouts", {"model": LINE, "version": step.version, "variant": step.variant})["id"])
     _wait(stack, f"the patches to {name}", lambda: not _cost(rest, step)["is_upper_bound"])
     cost = _cost(rest, step)
     say(f"rolling out {name}: the forecast is {cost['bytes_total']:,} bytes, {cost['money_total']} {cost['currency']}")
-    body = {"model": LINE, "version": step.version, "variant": step.variant, "start": True}
-    rollout_id = str(rest.post("rollouts", body)["id"])
+    rest.post(f"rollouts/{rollout_id}/start")
     _wait(stack, f"the rollout of {name}", lambda: _closed(rest, rollout_id))
     _wait(stack, f"the reports on {name}", lambda: len(_reports(rest, cost["sha256"])) == len(DEVICES))
     ledger = rest.get(f"rollouts/{rollout_id}/ledger")
