@@ -20,16 +20,14 @@ def bytes_text(count: float | None) -> str:
 
 
 def money_text(amount: Decimal | float | None, currency: str) -> str:
-    """An amount with its currency: cents from 1 upwards, up to four decimals below."""
+    """An amount with its currency: to the cent, and below a tenth to two significant digits."""
     if amount is None:
         return ABSENT
     value = Decimal(amount)
     if 0 < value < Decimal("0.0001"):
         return f"< 0.0001 {currency}"
-    if 0 < value < 1:
-        whole, _, decimals = f"{value:.4f}".partition(".")
-        return f"{whole}.{decimals.rstrip('0').ljust(2, '0')} {currency}"
-    return f"{value:,.2f} {currency}".replace(",", _THOUSANDS)
+    decimals = 2 if value == 0 or value >= Decimal("0.1") else 3 if value >= Decimal("0.01") else 4
+    return f"{value:,.{decimals}f} {currency}".replace(",", _THOUSANDS)
 
 
 def ms_text(nanoseconds: float | None) -> str:
@@ -42,8 +40,8 @@ def ms_text(nanoseconds: float | None) -> str:
 
 
 def percent_text(share: float | None) -> str:
-    """A share of 1 as percent."""
-    return ABSENT if share is None else f"{share * 100:.1f} %"
+    """A share of 1 as percent, in one piece at the end of a line."""
+    return ABSENT if share is None else f"{share * 100:.1f}\u00a0%"
 
 
 def count_text(count: int | None) -> str:

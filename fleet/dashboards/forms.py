@@ -6,19 +6,12 @@ from fleet.devices.models import Group
 from registry.models import Variant, Version
 
 
-class VariantChoice(forms.ModelChoiceField):
-    """A published variant, named as people name it."""
-
-    def label_from_instance(self, obj: object) -> str:
-        if not isinstance(obj, Variant):
-            return str(obj)
-        return f"{obj.version.model_line.name} {obj.version.version} {obj.name}"
-
-
 class RolloutForm(forms.Form):
     """What to bring where."""
 
-    variant = VariantChoice(
+    WAIT_S = 600
+
+    variant = forms.ModelChoiceField(
         Variant.objects.filter(version__state=Version.State.PUBLISHED)
         .select_related("version__model_line")
         .order_by("version__model_line__name", "-version_id", "id"),
@@ -32,7 +25,5 @@ class RolloutForm(forms.Form):
         label="Wait for a delta at most, seconds",
         min_value=0,
         max_value=7 * 86_400,
-        initial=600,
-        required=False,
         help_text="So long an agent may wait for a patch that is still being built, before it takes a dearer way.",
     )

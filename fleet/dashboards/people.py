@@ -23,7 +23,7 @@ RequestView = Callable[Concatenate[HttpRequest, P], HttpResponse]
 
 def _for_people(scope: Scope, view: PersonView[P]) -> RequestView[P]:
     @wraps(view)
-    def checked(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def checked(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         actor = actor_of(request)
         if scope not in actor.scopes:
             raise PermissionDenied(f"{actor.name} has no role that allows `{scope.value}`; ask an admin for one")

@@ -191,16 +191,18 @@ def _tell_story(line: ModelLine, variants: dict[str, Variant], fleet: list[Devic
     _make_attempts(installations, finished, running, now)
     _make_reports(line, fleet, variants)
     count = len(fleet)
+    Rollout.objects.filter(pk=finished.pk).update(created_at=now - timedelta(days=21))
     Rollout.objects.filter(pk=running.pk).update(
+        created_at=now - timedelta(minutes=30),
         forecast={
             "devices": count,
             "devices_there": 0,
             "bytes_total": count * 512_900,
-            "money_total": "12.5",
+            "money_total": str(round(count * Decimal("0.0790"), 4)),
             "bytes_by_way": {"delta": count * 512_900},
             "devices_by_way": {"delta": count},
             "is_upper_bound": False,
-        }
+        },
     )
     return Scenario(line, variants, running, draft, finished, fleet)
 
@@ -251,6 +253,7 @@ def _make_attempts(installations: list[Installation], finished: Rollout, running
     LedgerEntry.objects.bulk_create(ledger, batch_size=2000)
     # auto_now_add wrote today; the first rollout was earlier.
     Attempt.objects.filter(rollout=finished).update(opened_at=now - timedelta(days=19, minutes=2))
+    Attempt.objects.filter(rollout=running).update(opened_at=now - timedelta(minutes=5))
 
 
 def _attempt(installation: Installation, rollout: Rollout, state: str, way: str, at: datetime) -> Attempt:

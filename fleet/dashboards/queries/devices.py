@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.db.models import QuerySet
 
@@ -41,7 +42,7 @@ def found_devices(text: str) -> QuerySet[Device]:
     return devices.filter(name__icontains=text)
 
 
-def installation_rows(device_ids: Collection[object]) -> dict[object, list[InstallationRow]]:
+def installation_rows(device_ids: Collection[UUID]) -> dict[UUID, list[InstallationRow]]:
     """What these devices hold, by device. Two queries."""
     installations = list(
         Installation.objects.filter(device_id__in=device_ids, active=True)
@@ -52,7 +53,7 @@ def installation_rows(device_ids: Collection[object]) -> dict[object, list[Insta
         artifact for each in installations for artifact in (each.current_id, each.previous_id) if artifact is not None
     }
     names = names_of_artifacts(ids)
-    rows: dict[object, list[InstallationRow]] = {device_id: [] for device_id in device_ids}
+    rows: dict[UUID, list[InstallationRow]] = {device_id: [] for device_id in device_ids}
     for each in installations:
         rows[each.device_id].append(_row(each, names))
     return rows

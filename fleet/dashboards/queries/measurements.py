@@ -1,7 +1,7 @@
 """Benchmark reports rolled up: by variant, and by variant and device class.
 
-A percentile is never averaged over devices: each device stands with the p50 of its newest believable run, and a group of devices with the median device and
-the range.
+A percentile is never averaged over devices: each device stands with the p50 of its newest believable run, and a group of devices with its median
+device and the range.
 """
 
 from collections import defaultdict
@@ -71,14 +71,15 @@ def latency_over(p50s: Iterable[int]) -> Latency | None:
 def latency_by_artifact(model_line: ModelLine) -> dict[int, Latency]:
     """Over all devices that measured an artifact of this line in a run that was not invalid. One query."""
     rows = (
-        BenchmarkReport.objects.filter(model_line=model_line, p50_latency_ns__isnull=False)
+        BenchmarkReport.objects.filter(model_line=model_line)
         .exclude(validity=Validity.INVALID)
         .order_by("received_at")
         .values_list("artifact_id", "device_id", "p50_latency_ns")
     )
     newest: defaultdict[int, dict[UUID, int]] = defaultdict(dict)
     for artifact_id, device_id, p50 in rows.iterator(chunk_size=5000):
-        newest[artifact_id][device_id] = p50
+        if p50 is not None:
+            newest[artifact_id][device_id] = p50
     over = {artifact_id: latency_over(by_device.values()) for artifact_id, by_device in newest.items()}
     return {artifact_id: latency for artifact_id, latency in over.items() if latency is not None}
 

@@ -5,9 +5,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from fleet.dashboards import formats
-from fleet.dashboards.charts import VariantPoint, pareto_front
+from fleet.dashboards.charts.accuracy_cost import VariantPoint, pareto_front
 from fleet.dashboards.queries.field import Holding, LineInField, lines_in_field
 from fleet.dashboards.queries.measurements import Latency, latency_by_artifact
+from fleet.ledger.forecast import PREVIOUS, THERE
 from fleet.ledger.queries import VariantCost, costs_of_variants
 from registry.models import Artifact, Evaluation, ModelLine, Patch, Variant, Version
 from registry.queries import versions_of
@@ -57,10 +58,16 @@ class VariantRow:
         """How the devices would get it."""
         if self.cost is None:
             return ""
-        return ", ".join(
-            f"{devices} by {way} ({formats.bytes_text(self.cost.bytes_by_way.get(way, 0))})"
-            for way, devices in sorted(self.cost.devices_by_way.items())
-        )
+        return ", ".join(self._words(way, devices) for way, devices in sorted(self.cost.devices_by_way.items()))
+
+    def _words(self, way: str, devices: int) -> str:
+        number = formats.count_text(devices)
+        if way == THERE:
+            return f"{number} there already"
+        if way == PREVIOUS:
+            return f"{number} step back for 0 B"
+        wire_bytes = self.cost.bytes_by_way.get(way, 0) if self.cost else 0
+        return f"{number} by {way} ({formats.bytes_text(wire_bytes)})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ class Overview:
 
 def seen_within_s() -> int:
     """Until when a device counts as heard lately: three polls missed, and the batch in which sightings are written."""
-    return 3 * settings.SMALLFLEET_POLL_AFTER_S + settings.SMALLFLEET_LAST_SEEN_FLUSH_S
+    return int(3 * settings.SMALLFLEET_POLL_AFTER_S + settings.SMALLFLEET_LAST_SEEN_FLUSH_S)
 
 
 def overview() -> Overview:

@@ -67,7 +67,9 @@ def share_of(part: int | None, whole: int) -> str:
 @register.filter
 def fact(value: Any, name: str) -> str:
     """A value of an event's detail, by its name: bytes as bytes, digests short."""
-    if isinstance(value, int) and not isinstance(value, bool) and "bytes" in name:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and "bytes" in name:
         return formats.bytes_text(value)
     if isinstance(value, str) and len(value) == 64:
         return formats.digest_text(value)

@@ -4,7 +4,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 
 from access.actors import Actor
-from fleet.dashboards.charts import LatencyPoint, latency_chart
+from fleet.dashboards.charts.latency import LatencyPoint, latency_chart
 from fleet.dashboards.people import page, render_page
 from fleet.dashboards.queries.history import newest_reports
 from fleet.dashboards.queries.measurements import ClassBenchmark, Validity, benchmarks_by_class

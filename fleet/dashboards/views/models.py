@@ -5,7 +5,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 
 from access.actors import Actor
-from fleet.dashboards.charts import accuracy_cost_chart
+from fleet.dashboards.charts.accuracy_cost import accuracy_cost_chart
 from fleet.dashboards.people import page, render_page
 from fleet.dashboards.queries.field import lines_in_field
 from fleet.dashboards.queries.model_page import model_page, points_of

@@ -48,7 +48,8 @@ def new_rollout(request: HttpRequest, actor: Actor) -> HttpResponse:
     """Choose target and cohort, see what it will cost, create it."""
     if request.method == "POST":
         return _create(request, actor)
-    form = RolloutForm(request.GET if "variant" in request.GET else None, initial={"wait_for_delta_s": 600})
+    asked = {"wait_for_delta_s": RolloutForm.WAIT_S, **request.GET.dict()} if "variant" in request.GET else None
+    form = RolloutForm(asked, initial={"wait_for_delta_s": RolloutForm.WAIT_S})
     return _plan(request, actor, form, status=400 if form.is_bound and not form.is_valid() else 200)
 
 
@@ -56,13 +57,12 @@ def _create(request: HttpRequest, actor: Actor) -> HttpResponse:
     form = RolloutForm(request.POST)
     if not form.is_valid():
         return _plan(request, actor, form, status=400)
-    wait_s = form.cleaned_data["wait_for_delta_s"]
     try:
         rollout = services.open_rollout(
             actor=actor,
             target=form.cleaned_data["variant"],
             group=form.cleaned_data["group"],
-            wait_for_delta_s=form.fields["wait_for_delta_s"].initial if wait_s is None else wait_s,
+            wait_for_delta_s=form.cleaned_data["wait_for_delta_s"],
             created_by=request.user if isinstance(request.user, User) else None,
             start="start" in request.POST,
         )
