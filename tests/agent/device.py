@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from agent import config as configuration
-from agent import disk, identity
+from agent import disk, identity, slots
 from agent.clock import Clock, Instant
 from agent.config import Config
 from agent.layout import Layout
 from agent.loop import Agent, Outcome
 from agent.outbox import Outbox
 from agent.store import Store
+from agent.wire import Blob, Offer, Target, Tolerances, Way
 from tests.agent.models import Release
-from tests.agent.standin import CREDENTIAL, StandIn
+from tests.agent.standin import CREDENTIAL, StandIn, sha256
 
 MODEL = "digits"
 PROCESS_TIMEOUT_S = 60
@@ -74,6 +75,19 @@ class Device:
         disk.make_directories(self.layout.root)
         document = {"server": self.server.url, "device_id": str(uuid.uuid4()), "credential": CREDENTIAL}
         disk.replace_file(self.layout.identity, json.dumps(document).encode(), mode=0o600)
+
+    def preinstall(self, release: Release, *, version: str = "0.9.0", model: str = MODEL) -> None:
+        """Put a release in place as an update would have, without the run of its children."""
+        layout, config = self.layout, self.config
+        layout.prepare(config.models)
+        contract, samples = (Blob(sha256(part), len(part)) for part in (release.contract, release.samples))
+        digest = sha256(release.model)
+        target = Target(version, "fp32", digest, len(release.model), contract, samples, Tolerances())
+        disk.replace_file(layout.downloaded(digest), release.model)
+        disk.replace_file(layout.sample_set(samples.sha256), release.samples)
+        offer = Offer(Way.RAW, digest, len(release.model))
+        slots.build(layout, model, target, offer, base=None, contract=release.contract, limits=config.children)
+        layout.line(model).switch_current(digest)
 
     @contextmanager
     def agent(self) -> Iterator[Agent]:

@@ -49,6 +49,7 @@ class StandIn:
     problems: dict[str, tuple[int, str]] = field(default_factory=dict)
     retry_after_s: int | None = None
     misbehave: deque[Callable[["Handler", bytes], None]] = field(default_factory=deque)
+    poll_body: bytes | None = None
     refuse_events: set[str] = field(default_factory=set)
 
     @property
@@ -164,6 +165,9 @@ class Handler(BaseHTTPRequestHandler):
         self.answer_json(granted, 201)
 
     def _poll(self, method: str, body: bytes) -> None:
+        if self.state.poll_body is not None:
+            self.answer(200, self.state.poll_body, Content_Type="application/json")
+            return
         if method == "POST":
             self.state.said = json.loads(body)
         if self.state.said is None:

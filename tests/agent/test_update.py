@@ -52,8 +52,7 @@ def test_transferred_bytes_are_those_of_the_link(device: Device, server: StandIn
 
 
 def test_update_by_delta_fetches_the_patch_alone(device: Device, server: StandIn, tmp_path: Path) -> None:
-    server.entries = [entry(server, OLD)]
-    device.cycle()
+    device.preinstall(OLD)
     way = patch_way(server, OLD.model, NEW.model, tmp_path)
     server.entries = [entry(server, NEW, version="1.1.0", patches=(way,))]
     server.seen.clear()
@@ -76,10 +75,9 @@ def test_packed_first_install_is_decoded(device: Device, server: StandIn, tmp_pa
 
 def test_delta_from_a_base_of_another_line_is_used(device: Device, server: StandIn, tmp_path: Path) -> None:
     device.configure(models=(MODEL, "words"))
-    server.entries = [entry(server, OLD)]
-    device.cycle()
+    device.preinstall(OLD)
     way = patch_way(server, OLD.model, NEW.model, tmp_path)
-    server.entries = [entry(server, OLD), entry(server, NEW, model="words", patches=(way,))]
+    server.entries = [entry(server, NEW, model="words", patches=(way,))]
     device.cycle()
     assert device.served("words") == NEW.model
     assert server.details("applied")[-1]["way"] == "delta"
@@ -87,8 +85,7 @@ def test_delta_from_a_base_of_another_line_is_used(device: Device, server: Stand
 
 @pytest.mark.parametrize("wrong", ["garbage", "patch-of-another-target"])
 def test_wrong_patch_costs_a_fallback_to_raw(device: Device, server: StandIn, tmp_path: Path, wrong: str) -> None:
-    server.entries = [entry(server, OLD)]
-    device.cycle()
+    device.preinstall(OLD)
     if wrong == "garbage":
         way = {"way": "delta", "base": sha256(OLD.model), "format": 1, **server.add(b"SFDP" + bytes(500))}
     else:
@@ -101,8 +98,7 @@ def test_wrong_patch_costs_a_fallback_to_raw(device: Device, server: StandIn, tm
 
 
 def test_failed_smoke_run_keeps_the_old_model_and_is_not_repeated(device: Device, server: StandIn) -> None:
-    server.entries = [entry(server, OLD)]
-    device.cycle()
+    device.preinstall(OLD)
     bad = release(2, golden_error=0.5)
     server.entries = [entry(server, bad, version="1.1.0")]
     assert device.cycle().exit_code == 7
@@ -135,8 +131,7 @@ def test_file_that_is_no_model_is_refused(device: Device, server: StandIn) -> No
 
 def test_step_back_to_previous_costs_no_byte(device: Device, server: StandIn) -> None:
     first = entry(server, OLD)
-    server.entries = [first]
-    device.cycle()
+    device.preinstall(OLD)
     server.entries = [entry(server, NEW, version="1.1.0")]
     device.cycle()
     server.entries = [{**first, "rollout": None}]
@@ -152,8 +147,7 @@ def test_step_back_to_previous_costs_no_byte(device: Device, server: StandIn) ->
 
 def test_damaged_previous_is_fetched_again(device: Device, server: StandIn) -> None:
     first = entry(server, OLD)
-    server.entries = [first]
-    device.cycle()
+    device.preinstall(OLD)
     server.entries = [entry(server, NEW, version="1.1.0")]
     device.cycle()
     device.layout.line(MODEL).model(sha256(OLD.model)).write_bytes(b"rotten")
@@ -222,8 +216,7 @@ def test_failing_hook_undoes_nothing(device: Device, server: StandIn) -> None:
 
 
 def test_reader_of_the_old_file_is_not_disturbed(device: Device, server: StandIn) -> None:
-    server.entries = [entry(server, OLD)]
-    device.cycle()
+    device.preinstall(OLD)
     with (device.layout.line(MODEL).current / "model.onnx").open("rb") as reader:
         for version, newer in (("1.1.0", NEW), ("1.2.0", release(3))):
             server.entries = [entry(server, newer, version=version)]

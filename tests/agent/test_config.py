@@ -1,0 +1,103 @@
+"""agent.toml: every wrong value is named."""
+
+from pathlib import Path
+
+import pytest
+
+from agent import config
+from agent.errors import WrongConfiguration
+from tests.agent.device import Device
+
+MINIMUM = 'server = "https://fleet.example.org"\nname = "gate-7"\ndevice_class = "pi5"\nmodels = ["digits"]\n'
+
+
+def load(tmp_path: Path, text: str, **environment: str) -> config.Config:
+    path = tmp_path / "agent.toml"
+    path.write_text(text)
+    return config.load(path, {f"SMALLFLEET_AGENT_{key}": value for key, value in environment.items()})
+
+
+def test_minimum_is_enough(tmp_path: Path) -> None:
+    loaded = load(tmp_path, MINIMUM)
+    assert loaded.state_dir == Path("/var/lib/smallfleet")
+    assert loaded.bench.tier == "quick"
+    assert loaded.post_activate == ()
+
+
+def test_everything_is_read(tmp_path: Path) -> None:
+    loaded = load(
+        tmp_path,
+        'poll_interval_s = 2.5\nstate_dir = "/s"\n'
+        + MINIMUM
+        + '[attributes]\nsite = "berlin"\n[policy]\nmax_delta_wait_s = 5\n[download]\nrate_limit_bytes_per_s = 1000\n'
+        '[children]\nnice = 3\n[bench]\ntier = "rapid"\nwatts = 2.5\n[hooks]\npost_activate = ["/bin/true", "x"]\n',
+    )
+    assert (loaded.poll_interval_s, loaded.state_dir, loaded.attributes["site"]) == (2.5, Path("/s"), "berlin")
+    assert (loaded.policy.max_delta_wait_s, loaded.download.rate_limit_bytes_per_s) == (5.0, 1000)
+    assert (loaded.children.nice, loaded.bench.tier, loaded.bench.watts) == (3, "rapid", 2.5)
+    assert loaded.post_activate == ("/bin/true", "x")
+
+
+def test_environment_wins(tmp_path: Path) -> None:
+    loaded = load(tmp_path, MINIMUM, NAME="other", POLL_INTERVAL_S="7", SERVER="http://127.0.0.1:8000/")
+    assert (loaded.name, loaded.poll_interval_s, loaded.server) == ("other", 7.0, "http://127.0.0.1:8000")
+
+
+@pytest.mark.parametrize("server", ["http://localhost:1", "http://[::1]:1", "https://a.example"])
+def test_address_that_is_safe_is_taken(tmp_path: Path, server: str) -> None:
+    assert load(tmp_path, MINIMUM, SERVER=server).server == server
+
+
+def test_http_elsewhere_needs_to_be_allowed(tmp_path: Path) -> None:
+    text = MINIMUM.replace("https", "http")
+    with pytest.raises(WrongConfiguration, match="server"):
+        load(tmp_path, text)
+    assert load(tmp_path, "allow_insecure = true\n" + text).server.startswith("http://")
+
+
+WRONG = [
+    ("server", MINIMUM.replace("https://fleet.example.org", "fleet.example.org")),
+    ("server", MINIMUM.replace("https://", "https://user@")),
+    ("server", MINIMUM.partition("\n")[2]),
+    ("name", MINIMUM.replace("gate-7", " ")),
+    ("device_class", MINIMUM.replace('"pi5"', "5")),
+    ("models", MINIMUM.replace('["digits"]', "[]")),
+    ("models", MINIMUM.replace('["digits"]', '["../x"]')),
+    ("models", MINIMUM.replace('["digits"]', '["a", "a"]')),
+    ("models", MINIMUM.replace('["digits"]', '"digits"')),
+    ("state_dir", 'state_dir = "relative"\n' + MINIMUM),
+    ("poll_interval_s", "poll_interval_s = 0\n" + MINIMUM),
+    ("poll_interval_s", "poll_interval_s = nan\n" + MINIMUM),
+    ("attributes.site", MINIMUM + "[attributes]\nsite = 5\n"),
+    ("policy.max_delta_wait_s", MINIMUM + "[policy]\nmax_delta_wait_s = -1\n"),
+    ("download.rate_limit_bytes_per_s", MINIMUM + "[download]\nrate_limit_bytes_per_s = 0\n"),
+    ("download.max_artifact_bytes", MINIMUM + "[download]\nmax_artifact_bytes = 1.5\n"),
+    ("children.memory_limit_mib", MINIMUM + "[children]\nmemory_limit_mib = 1\n"),
+    ("children", "children = 4\n" + MINIMUM),
+    ("bench.tier", MINIMUM + '[bench]\ntier = "slow"\n'),
+    ("bench.enabled", MINIMUM + '[bench]\nenabled = "yes"\n'),
+    ("tls.ca_file", MINIMUM + '[tls]\nca_file = "/does/not/exist"\n'),
+    ("hooks.post_activate", MINIMUM + '[hooks]\npost_activate = "reboot"\n'),
+    ("hooks.post_activate", MINIMUM + '[hooks]\npost_activate = ["reboot"]\n'),
+    ("polcy", MINIMUM + "[polcy]\n"),
+    ("download.rate_limit", MINIMUM + "[download]\nrate_limit = 5\n"),
+]
+
+
+@pytest.mark.parametrize(("key", "text"), WRONG)
+def test_wrong_value_names_its_key(tmp_path: Path, key: str, text: str) -> None:
+    with pytest.raises(WrongConfiguration) as caught:
+        load(tmp_path, text)
+    assert caught.value.key == key
+
+
+def test_wrong_environment_names_its_key(tmp_path: Path) -> None:
+    with pytest.raises(WrongConfiguration, match="poll_interval_s"):
+        load(tmp_path, MINIMUM, POLL_INTERVAL_S="often")
+
+
+def test_command_ends_with_2_and_names_the_key(device: Device) -> None:
+    device.configure('[bench]\ntier = "never"\n')
+    ended = device.run("once")
+    assert ended.returncode == 2
+    assert "bench.tier" in ended.stderr
