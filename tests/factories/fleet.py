@@ -2,13 +2,16 @@
 
 import hashlib
 import itertools
+import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from django.db import connection
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -237,3 +240,19 @@ def messages(events: Sequence[dict[str, Any]]) -> list[EventMessage]:
     read, refused = read_events(events)
     assert not refused, refused
     return read
+
+
+def in_threads(*calls: Callable[[], object]) -> None:
+    """Run the calls at the same moment, each in its own thread and connection; whatever one raises, this raises."""
+    ready = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], object]) -> None:
+        try:
+            ready.wait()
+            call()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        for future in [pool.submit(run, call) for call in calls]:
+            future.result()

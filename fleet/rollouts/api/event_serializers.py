@@ -159,7 +159,7 @@ class EventsSerializer(serializers.Serializer[Any]):
 class DeliverySerializer(serializers.Serializer[Any]):
     """A delivery whose events are not looked at yet."""
 
-    events = serializers.ListField(child=serializers.JSONField(), max_length=MAX_EVENTS)
+    events = serializers.ListField(child=serializers.JSONField(allow_null=True), max_length=MAX_EVENTS)
 
 
 class RefusalSerializer(serializers.Serializer[Any]):
