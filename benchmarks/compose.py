@@ -70,7 +70,7 @@ def report_of(run: Run, request: Mapping[str, Any], *, started: float) -> dict[s
 
 
 def _agent() -> dict[str, Any]:
-    unknown = Absent("an installed package does not carry its commit")
+    unknown = Absent("not in an installed package")
     try:
         version: Maybe[str] = metadata.version("smallfleet")
     except metadata.PackageNotFoundError:
@@ -113,10 +113,9 @@ def _runtime(run: Run, threads: int) -> dict[str, Any]:
     return {
         "name": "onnxruntime",
         "version": onnxruntime.__version__,
-        "build_info": onnxruntime.get_build_info(),
+        "build_info": onnxruntime.get_build_info().removeprefix("ORT Build Info: "),
         "providers_requested": list(session.PROVIDERS),
-        "nodes_per_provider": session.nodes_per_provider(run.model)
-        or Absent("the runtime does not say, or no node was left after folding"),
+        "nodes_per_provider": session.nodes_per_provider(run.model) or Absent("the runtime does not say"),
         "intra_op": threads,
         "inter_op": 1,
         "spinning": False,
@@ -162,8 +161,8 @@ def _memory(run: Run) -> dict[str, Any]:
         "sample_store_bytes": 8 * run.n,
         "pss_end": pss,
         "uss_end": uss,
-        "runtime_peak_activation": Absent("needs a profiled run, which would disturb the timed one"),
-        "cgroup_peak": Absent("would include neighbours and page cache"),
+        "runtime_peak_activation": Absent("needs a profiled run"),
+        "cgroup_peak": Absent("includes page cache"),
         "model_attributable_peak": _attributable(phases),
     }
 

@@ -27,7 +27,7 @@ _CPU_FLAGS = frozenset(
     )
 )
 
-_NOT_READ = Absent("not read by this version of the ruler")
+_NOT_READ = Absent("not read")
 
 
 def before_run(root: Path = Path("/")) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def throttle_counters(root: Path = Path("/")) -> Maybe[int]:
     """Thermal throttle events of all cores since boot (x86)."""
     paths = list((root / "sys/devices/system/cpu").glob("cpu[0-9]*/thermal_throttle/core_throttle_count"))
     if not paths:
-        return Absent("this CPU has no throttle counters")
+        return Absent("no throttle counters")
     return sum(int(path.read_text()) for path in paths)
 
 
@@ -163,5 +163,5 @@ def _zone_temperatures(root: Path) -> Maybe[dict[str, float]]:
 
 def _power_source(battery: Any) -> Maybe[str]:
     if battery is None:
-        return Absent("no battery in /sys, so it is not known")
+        return Absent("no battery")
     return "mains" if battery.power_plugged else "battery"

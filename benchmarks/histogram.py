@@ -1,19 +1,19 @@
 """Latency histograms that can be added up over devices; percentiles cannot.
 
-Bucket bounds are the same everywhere and forever, like in HdrHistogram: each power of two is cut into 16 equal parts,
-so a bucket is at most 6.25 % wide. Stored as the first bucket's number and the counts from there on.
+Bucket bounds are the same everywhere and forever, like in HdrHistogram: each power of two is cut into 8 equal parts,
+so a bucket is at most 12.5 % wide. Stored as the first bucket's number and the counts from there on.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-SCHEME = "log2x16/1"
-_PARTS_LOG2 = 4
+SCHEME = "log2x8/1"
+_PARTS_LOG2 = 3
 _PARTS = 1 << _PARTS_LOG2
 
 
 def bucket_of(value: int) -> int:
-    """The bucket of a non-negative integer; values below 16 have one each."""
+    """The bucket of a non-negative integer; values below 8 have one each."""
     if value < _PARTS:
         return value
     shift = value.bit_length() - 1 - _PARTS_LOG2
@@ -54,15 +54,15 @@ def merge(histograms: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def quantile(histogram: Mapping[str, Any], share: float) -> float | None:
-    """The middle of the bucket that holds the quantile, or None for an empty histogram."""
+    """The quantile, taking values to be spread evenly over their bucket; None for an empty histogram."""
     counts: Sequence[int] = histogram["counts"]
     wanted = share * sum(counts)
     seen = 0
     for bucket, count in enumerate(counts, start=histogram["first"]):
-        seen += count
-        if count and seen >= wanted:
+        if count and seen + count >= wanted:
             low, high = bucket_bounds(bucket)
-            return (low + high - 1) / 2
+            return low + (high - 1 - low) * (wanted - seen) / count
+        seen += count
     return None
 
 

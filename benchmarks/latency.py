@@ -18,7 +18,7 @@ from benchmarks.statistics import (
 )
 from benchmarks.timing import Window
 
-_NOT_READ = Absent("not read by this version of the ruler")
+_NOT_READ = Absent("not read")
 
 
 def pool(windows: Sequence[Window]) -> "array[int]":

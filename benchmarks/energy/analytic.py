@@ -39,7 +39,7 @@ def analytic_block(static: Mapping[str, Any]) -> Maybe[dict[str, Any]]:
         "e_mem_j": dram_j,
         "fits_8192_kib": fits,
         "e_total_j": [mac_j, mac_j] if fits else [mac_j + joules for joules in dram_j],
-        "note": "relative lower bound, not measured; e_mem_j: every weight once from DRAM",
+        "note": "lower bound, not measured",
     }
 
 

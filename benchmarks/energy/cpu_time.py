@@ -16,7 +16,7 @@ class CpuTimeMeter:
     @property
     def source(self) -> Source:
         """Tier 5, this process's share, with the watts as its detail."""
-        unknown = Absent("the watts were given by the caller")
+        unknown = Absent("watts of the caller")
         return Source("cputime-watts", 5, "process-share", f"{self.watts:g} W per busy core", unknown)
 
     def read_uj(self) -> int:

@@ -10,7 +10,7 @@ from benchmarks.energy.meter import Delta, EnergyMeter, EnergyUnreadable
 from benchmarks.report import Absent, Maybe
 from benchmarks.timing import Window
 
-_NO_IDLE = Absent("no idle window was measured before the run")
+_NO_IDLE = Absent("no idle window")
 
 
 @dataclass(slots=True)
