@@ -1,11 +1,11 @@
 """Which server a command talks to and as whom: options first, then the environment."""
 
 import argparse
-import ipaddress
 import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from client.addresses import is_loopback
 from client.errors import ConfigError, LocalFileError
 from client.rest import RestClient
 
@@ -36,16 +36,9 @@ def connect(args: argparse.Namespace) -> RestClient:
     parts = urlsplit(server)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ConfigError(f"--server must be an http or https address, got {server!r}")
-    if parts.scheme == "http" and not (args.allow_insecure or _is_loopback(parts.hostname)):
+    if parts.scheme == "http" and not (args.allow_insecure or is_loopback(server)):
         raise ConfigError(f"{server} would send the token in clear: use https://, or --allow-insecure")
     return RestClient(server, token=args.token or _token_from_environment())
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _token_from_environment() -> str:

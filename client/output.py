@@ -1,8 +1,12 @@
 """What commands print: one JSON document, or a plain table."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+# A quantity, with a unit or not, or none; no version and no digest.
+NUMBER = re.compile(r"-|(<= )?\d[\d,]*(\.\d+)?( ?(%|ms))?")
 
 
 def print_json(document: object) -> None:
@@ -17,13 +21,10 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 
 def format_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """The text of `print_table`, without a last line end."""
-    body = [list(row) for row in rows]
-    cells = [[_cell(value) for value in row] for row in body]
-    widths = [max(len(line[column]) for line in [list(headers), *cells]) for column in range(len(headers))]
-    right = [
-        bool(body) and all(isinstance(row[column], int | float | None) for row in body)
-        for column in range(len(headers))
-    ]
+    cells = [[_cell(value) for value in row] for row in rows]
+    columns = range(len(headers))
+    widths = [max(len(line[column]) for line in [list(headers), *cells]) for column in columns]
+    right = [bool(cells) and all(NUMBER.fullmatch(row[column]) for row in cells) for column in columns]
 
     def line(values: Sequence[str]) -> str:
         padded = [

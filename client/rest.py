@@ -17,6 +17,7 @@ from typing import Any, Self
 import httpx
 
 from client.about import version
+from client.addresses import is_loopback
 from client.errors import ConfigError, LocalFileError, Refused, ServerError
 from client.files import sha256_of
 from client.progress import Progress, no_progress
@@ -49,7 +50,13 @@ class RestClient:
         if token:
             headers["Authorization"] = f"Bearer {token}"
         try:
-            self._http = httpx.Client(base_url=f"{self.server}/api/v1/", headers=headers, timeout=TIMEOUT)
+            self._http = httpx.Client(
+                base_url=f"{self.server}/api/v1/",
+                headers=headers,
+                timeout=TIMEOUT,
+                # HTTP_PROXY is about other machines.
+                trust_env=not is_loopback(self.server),
+            )
         except httpx.InvalidURL as error:
             raise ConfigError(f"{server!r} is no address of a server: {error}") from error
         self._sleep = sleep

@@ -5,6 +5,7 @@ What `smallfleet demo` shows, what the flow tests check, and what the load bench
 """
 
 import json
+import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -60,6 +61,9 @@ class Stack:
             **(environment or {}),
         }
         self.children = Children(home / "logs", self.environment)
+        # A database, a store or a token that the caller's shell is set up for has no business in here.
+        for name in [name for name in os.environ if name.startswith("SMALLFLEET_") and name not in self.environment]:
+            del self.children.environment[name]
         self.admin: dict[str, str] = {}
 
     def __enter__(self) -> Self:
@@ -99,7 +103,10 @@ class Stack:
     def answers(self) -> bool:
         """Whether the server answers, whatever it says."""
         try:
-            return httpx.get(f"{self.url}/api/v1/whoami", timeout=2.0).status_code == httpx.codes.UNAUTHORIZED
+            return (
+                httpx.get(f"{self.url}/api/v1/whoami", timeout=2.0, trust_env=False).status_code
+                == httpx.codes.UNAUTHORIZED
+            )
         except httpx.TransportError:
             return False
 

@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from types import FrameType
 
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         # A failure below ends every process on its way out, and so does Ctrl-C.
         with Stack(home, port=port) as stack:
             try:
-                say(f"dashboard: {stack.url}   user: {stack.admin['username']}   password: {stack.admin['password']}")
+                say(_login(stack))
                 observed = scenario.run(stack, say)
                 _show(observed, as_json=args.json)
                 if not args.exit:
@@ -94,7 +95,8 @@ def _show(observed: list[scenario.Observation], *, as_json: bool) -> None:
     if as_json:
         print_json(scenario.as_rows(observed))
         return
-    headers = ("step", "device", "link", "way", "bytes on the wire", "of raw", "cost", "p50 latency", "accuracy")
+    cost = f"cost, {observed[0].currency}"
+    headers = ("step", "device", "link", "way", "bytes on the wire", "of raw", cost, "p50 latency", "accuracy")
     print_table(headers, [_line(one) for one in observed])
     sys.stdout.flush()
 
@@ -107,15 +109,19 @@ def _line(one: scenario.Observation) -> list[object]:
         one.way,
         one.wire_bytes,
         f"{one.raw_share:.1%}",
-        one.money,
+        f"{Decimal(one.money):.2f}",
         f"{one.p50_latency_ns / 1e6:.3f} ms" if one.p50_latency_ns else None,
         f"{one.accuracy:.2%}",
     ]
 
 
+def _login(stack: Stack) -> str:
+    return f"dashboard: {stack.url}   user: {stack.admin['username']}   password: {stack.admin['password']}"
+
+
 def _stay(stack: Stack) -> None:
     """Leave everything up until Ctrl-C, as long as every process lives."""
-    say(f"the dashboard stays up at {stack.url}; Ctrl-C ends everything")
+    say(f"{_login(stack)}\nit stays up; Ctrl-C ends everything")
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             stack.children.require_alive()

@@ -53,6 +53,7 @@ class Observation:
     wire_bytes: int
     raw_share: float
     money: str
+    currency: str
     p50_latency_ns: int | None
     validity: str | None
     accuracy: float
@@ -181,6 +182,7 @@ def _observe(step: DemoModel, cost: Json, ledger: Json, reports: dict[str, Json]
                 wire_bytes=row["agent_bytes"],
                 raw_share=row["agent_bytes"] / cost["size_bytes"],
                 money=row["money"],
+                currency=ledger["currency"],
                 p50_latency_ns=report.get("p50_latency_ns"),
                 validity=report.get("validity"),
                 accuracy=step.measured["value"],

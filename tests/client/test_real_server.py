@@ -1,0 +1,105 @@
+"""The commands that read and operate, against the real API on a real socket with a fleet in its database."""
+
+import json
+from typing import Any
+
+import pytest
+from pytest_django.live_server_helper import LiveServer
+
+from access.models import Role
+from client.cli import main
+from tests.factories.people import make_person, token_of
+from tests.factories.scenario import Scenario, make_scenario
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def fleet(live_server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> Scenario:
+    """Three devices in the middle of a rollout, and an admin's token in the environment."""
+    monkeypatch.setenv("SMALLFLEET_SERVER", live_server.url)
+    monkeypatch.setenv("SMALLFLEET_TOKEN", token_of(make_person(Role.ADMIN)))
+    return make_scenario(3)
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    """What a command prints with `--json`."""
+    assert main([*arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What a command prints for people."""
+    assert main(list(arguments)) == 0
+    return capsys.readouterr().out
+
+
+def test_models_are_listed_and_shown(fleet: Scenario, capsys: pytest.CaptureFixture[str]) -> None:
+    assert [model["name"] for model in printed(capsys, "models", "list")] == ["digits"]
+    assert "digits  The digits classifier  1.1.0" in shown(capsys, "models", "list")
+    text = shown(capsys, "models", "show", "digits")
+    assert "accuracy=0.9833 (n=360)" in text
+    assert printed(capsys, "models", "show", "digits")["versions"][0]["version"] == "1.1.0"
+
+
+def test_costs_stand_beside_accuracy(fleet: Scenario, capsys: pytest.CaptureFixture[str]) -> None:
+    costs = printed(capsys, "costs", "digits")
+    assert {row["variant"] for row in costs["variants"]} == {"fp32", "fp16", "int8", "pruned"}
+    assert all(row["evaluations"] for row in costs["variants"])
+    text = shown(capsys, "costs", "digits", "--group", "berlin")
+    assert "accuracy=0.9833" in text
+    assert "EUR" in text.splitlines()[0]
+
+
+def test_devices_are_listed_and_shown(fleet: Scenario, capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(printed(capsys, "devices", "list")) == 3
+    assert "gate-00001" in shown(capsys, "devices", "list")
+    device = str(fleet.devices[0].pk)
+    assert printed(capsys, "devices", "show", device)["installations"][0]["model"] == "digits"
+    assert "digits/1.1.0 fp32" in shown(capsys, "devices", "show", device)
+
+
+def test_rollouts_are_listed_shown_and_paused(fleet: Scenario, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fleet.running
+    running = str(fleet.running.pk)
+    assert len(printed(capsys, "rollouts", "list")) == 3
+    assert running in shown(capsys, "rollouts", "list")
+    assert printed(capsys, "rollouts", "show", running)["ledger"]["agent_bytes"] > 0
+    assert "EUR" in shown(capsys, "rollouts", "show", running)
+    assert shown(capsys, "rollouts", "pause", running) == f"paused: {running}\n"
+    assert printed(capsys, "rollouts", "resume", running)["state"] == "running"
+
+
+def test_second_start_is_refused_with_the_servers_words(fleet: Scenario, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fleet.running
+    assert main(["rollouts", "start", str(fleet.running.pk)]) == 3
+    assert "urn:smallfleet:problem:rollout-state" in capsys.readouterr().err
+
+
+def test_version_is_yanked(fleet: Scenario, capsys: pytest.CaptureFixture[str]) -> None:
+    assert shown(capsys, "yank", "digits", "1.0.0", "--reason", "wrong labels") == "yanked: digits 1.0.0\n"
+    assert printed(capsys, "yank", "digits", "1.0.0", "--reason", "again")["yank_reason"] == "wrong labels"
+
+
+def test_tokens_are_made_listed_and_revoked(fleet: Scenario, capsys: pytest.CaptureFixture[str]) -> None:
+    created = printed(capsys, "tokens", "create", "ci", "--scope", "publish", "--expires-in-d", "7")
+    assert created["token"].startswith("sft_")
+    assert created["scopes"] == ["publish"]
+    assert shown(capsys, "tokens", "revoke", created["id"]) == f"revoked: {created['id']}\n"
+    assert "publish" in shown(capsys, "tokens", "list")
+    assert next(row for row in printed(capsys, "tokens", "list") if row["id"] == created["id"])["revoked_at"]
+
+
+def test_enrollment_token_is_made(fleet: Scenario, capsys: pytest.CaptureFixture[str]) -> None:
+    created = printed(capsys, "enroll-token", "--name", "gates", "--link-class", "lte", "--attribute", "site=berlin")
+    assert created["token"].startswith("sfe_")
+    assert created["attributes"] == {"site": "berlin"}
+    assert created["expires_at"]
+
+
+def test_wrong_token_is_refused(
+    fleet: Scenario, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMALLFLEET_TOKEN", "sft_wrong")
+    assert main(["models", "list"]) == 3
+    assert "urn:smallfleet:problem:unauthenticated" in capsys.readouterr().err
