@@ -83,7 +83,9 @@ def _run(stdin: BinaryIO, stdout: BinaryIO, stderr: BinaryIO, timeout_s: float) 
 def _child_environment() -> dict[str, str]:
     # BLAS pools of numpy would add threads and memory to what is measured; the runtime has its own setting.
     pools = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return {**os.environ, **pools}
+    # The model's bytes are not trusted: tokens in our settings are no business of a process that parses them.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SMALLFLEET_")}
+    return {**inherited, **pools}
 
 
 def _answer(return_code: int, stdout: bytes, stderr_tail: str, limits: Limits) -> dict[str, Any]:

@@ -57,15 +57,17 @@ def _escape(key: str) -> str:
 def null_pointers(report: Mapping[str, Any]) -> set[str]:
     """The JSON Pointers of every null outside `reasons`."""
     body = {key: value for key, value in report.items() if key != "reasons"}
-    return {pointer for pointer, value in _leaves(body, "") if value is None}
+    return {pointer for pointer, value in leaves(body) if value is None}
 
 
-def _leaves(node: Any, pointer: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            yield from _leaves(value, f"{pointer}/{_escape(key)}")
-    elif isinstance(node, list):
-        for index, value in enumerate(node):
-            yield from _leaves(value, f"{pointer}/{index}")
-    else:
-        yield pointer, node
+def leaves(tree: Any) -> Iterator[tuple[str, Any]]:
+    """Every value that is no container, by its JSON Pointer. Not recursive: the tree may come from outside."""
+    waiting: list[tuple[str, Any]] = [("", tree)]
+    while waiting:
+        pointer, node = waiting.pop()
+        if isinstance(node, Mapping):
+            waiting += [(f"{pointer}/{_escape(key)}", value) for key, value in node.items()]
+        elif isinstance(node, list):
+            waiting += [(f"{pointer}/{index}", value) for index, value in enumerate(node)]
+        else:
+            yield pointer, node

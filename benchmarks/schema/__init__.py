@@ -5,12 +5,13 @@ reason under its JSON Pointer in `reasons`, and every reason a null. Unknown fie
 """
 
 import json
+import math
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from benchmarks.errors import ReportInvalid
-from benchmarks.report import null_pointers
+from benchmarks.report import leaves, null_pointers
 
 
 @cache
@@ -37,7 +38,17 @@ def validate(report: Any) -> None:
     if error is not None:
         place = "/".join(["", *(str(part) for part in error.absolute_path)]) or "/"
         raise ReportInvalid(f"{place}: {error.message[:200]}")
+    _refuse_unstorable(report)
     nulls, reasons = null_pointers(report), set(report["reasons"])
     if nulls != reasons:
         odd = min(nulls ^ reasons)
-        raise ReportInvalid(f"{odd}: {'null without a reason' if odd in nulls else 'a reason without a null'}")
+        raise ReportInvalid(f"{odd[:200]}: {'null without a reason' if odd in nulls else 'a reason without a null'}")
+
+
+def _refuse_unstorable(report: Any) -> None:
+    """Refuse what Python's JSON reader lets through and neither JSON nor a database can keep."""
+    for pointer, value in leaves(report):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ReportInvalid(f"{pointer}: {value} is no JSON number")
+        if "\0" in pointer or (isinstance(value, str) and "\0" in value):
+            raise ReportInvalid(f"{pointer!r}: contains a NUL character")

@@ -1,5 +1,6 @@
 """Sample checks, load checks and accuracy of real models in real child processes."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -235,6 +236,20 @@ def test_memory_limit_ends_a_hungry_model_with_its_own_error(tmp_path: Path, mak
 def test_limit_below_what_the_runtime_needs_is_the_same_error(classifier: Path) -> None:
     with pytest.raises(MemoryExceeded, match="limit of 40 MiB"):
         load_check(classifier, timeout_s=TIMEOUT_S, memory_limit_bytes=40 * 2**20)
+
+
+def test_child_does_not_inherit_our_secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, classifier: Path) -> None:
+    """A stand-in for the interpreter writes down the environment that a child is started with."""
+    seen = tmp_path / "environment"
+    interpreter = tmp_path / "python"
+    interpreter.write_text(f'#!/bin/sh\nenv > "{seen}"\nexec "{sys.executable}" "$@"\n')
+    interpreter.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(interpreter))
+    monkeypatch.setenv("SMALLFLEET_TOKEN", "sft_secret")
+
+    assert load_check(classifier, timeout_s=TIMEOUT_S).passed
+    assert "sft_secret" not in seen.read_text()
+    assert "OPENBLAS_NUM_THREADS=1" in seen.read_text()
 
 
 def test_child_that_dies_of_a_bug_is_a_crash_with_its_last_words() -> None:

@@ -162,6 +162,9 @@ def test_each_run_is_its_own(bare: Report, full: Report) -> None:
         (lambda report: report["latency"].update(p50=-1), "/latency/p50"),
         (lambda report: report["latency"].update(p50=1.5), "/latency/p50"),
         (lambda report: report["artifact"].update(model_sha256="AB" * 32), "/artifact/model_sha256"),
+        (lambda report: report["latency"].update(max=2**63), "/latency/max"),
+        (lambda report: report["contention"].update(cpu_share=float("nan")), "/contention/cpu_share: nan"),
+        (lambda report: report.update(note="a\0b"), "NUL"),
         (lambda report: report["validity"].update(state="fine"), "/validity/state"),
         (lambda report: report["latency"].update(p90=None), "null without a reason"),
         (lambda report: report["reasons"].update({"/latency/p50": "why not"}), "a reason without a null"),
@@ -186,6 +189,15 @@ def test_what_is_no_report_is_refused(nonsense: Any) -> None:
 
 def test_fields_of_a_later_ruler_are_ignored(bare: Report) -> None:
     validate({**bare, "colour": "blue", "latency": {**bare["latency"], "p97": 5}})
+
+
+def test_report_nested_beyond_reason_is_no_accident_of_the_server(bare: Report) -> None:
+    deep: Any = None
+    for _ in range(5000):
+        deep = [deep]
+
+    with pytest.raises(ReportInvalid, match="null without a reason"):
+        validate({**bare, "deep": deep})
 
 
 def test_schema_is_a_schema() -> None:
