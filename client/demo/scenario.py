@@ -4,6 +4,7 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from typing import Any
 
 from client.demo.models import LINE, MODELS, STEPS, DemoModel
@@ -129,12 +130,16 @@ def _roll_out(stack: Stack, rest: RestClient, step: DemoModel, say: Callable[[st
     rollout_id = str(rest.post("rollouts", {"model": LINE, "version": step.version, "variant": step.variant})["id"])
     _wait(stack, f"the patches to {name}", lambda: not _cost(rest, step)["is_upper_bound"])
     cost = _cost(rest, step)
-    say(f"rolling out {name}: the forecast is {cost['bytes_total']:,} bytes, {cost['money_total']} {cost['currency']}")
+    say(
+        f"rolling out {name}: the forecast is {cost['bytes_total']:,} bytes, {_money(cost['money_total'])} {cost['currency']}"
+    )
     rest.post(f"rollouts/{rollout_id}/start")
     _wait(stack, f"the rollout of {name}", lambda: _closed(rest, rollout_id))
     _wait(stack, f"the reports on {name}", lambda: len(_reports(rest, cost["sha256"])) == len(DEVICES))
     ledger = rest.get(f"rollouts/{rollout_id}/ledger")
-    say(f"rolled out {name}: {ledger['agent_bytes']:,} bytes on the wire, {ledger['money']} {ledger['currency']}")
+    say(
+        f"rolled out {name}: {ledger['agent_bytes']:,} bytes on the wire, {_money(ledger['money'])} {ledger['currency']}"
+    )
     return _observe(step, cost, ledger, _reports(rest, cost["sha256"]))
 
 
@@ -208,3 +213,7 @@ def _wait(stack: Stack, what: str, done: Callable[[], bool], *, timeout_s: float
 def as_rows(observed: list[Observation]) -> list[dict[str, Any]]:
     """The observations as JSON has them."""
     return [asdict(one) for one in observed]
+
+
+def _money(amount: str) -> str:
+    return f"{Decimal(amount):.2f}"
