@@ -65,7 +65,7 @@ Event = tuple[str, Mapping[str, Any]]
 
 @dataclass(slots=True)
 class Line:
-    """One model line at work."""
+    """One model line at work, for one cycle. `gave_up` tells that an attempt failed in it."""
 
     model: str
     config: Config
@@ -73,6 +73,7 @@ class Line:
     store: Store
     clock: Clock
     source: Source
+    gave_up: bool = False
 
     @property
     def state(self) -> LineState:
@@ -370,6 +371,7 @@ class Line:
 
     def _give_up(self, setback: Setback, *, permanent: bool) -> None:
         """Close the attempt and remember why, so that it is not begun again at once, or at all."""
+        self.gave_up = True
         pending = self._pending
         key = (pending.target.sha256, pending.rollout)
         earlier = self.state.failure_of(*key)

@@ -8,7 +8,8 @@ The order that makes a change durable is always: write under a new name, fsync t
 
 **Test only:** with `SMALLFLEET_FAULT` set, a point fails on purpose:
 `kill@17` (SIGKILL to itself at the 17th point), `enospc@17` (that primitive fails with ENOSPC), `enospc@17+` (it and all
-after it, until the process ends), `erofs@1+` (a read-only disk), `trace@/path` (append every point's name to a file).
+after it, until the process ends), `erofs@1+` (a read-only disk), `enospc@append` (every point whose name begins so),
+`trace@/path` (append every point's name to a file).
 """
 
 import errno
@@ -33,11 +34,9 @@ def _fault_from(text: str) -> Fault:
     kind, _, where = text.partition("@")
     if kind == "trace":
         return lambda _index, name: _trace(where, name)
-    onwards = where.endswith("+")
-    at = int(where.removesuffix("+"))
 
     def fire(index: int, name: str) -> None:
-        if index != at and not (onwards and index > at):
+        if not _is_meant(where, index, name):
             return
         if kind == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -46,6 +45,13 @@ def _fault_from(text: str) -> Fault:
             raise OSError(number, os.strerror(number), name)
 
     return fire
+
+
+def _is_meant(where: str, index: int, name: str) -> bool:
+    first = where.removesuffix("+")
+    if not first.isdecimal():
+        return name.startswith(where)
+    return index == int(first) or (where.endswith("+") and index > int(first))
 
 
 def _trace(path: str, name: str) -> None:

@@ -4,6 +4,7 @@ Nothing is begun or finished without an answer of this cycle, so a rollout that 
 cannot hear it. The one exception is an activation whose link was already replaced: that is only written down.
 """
 
+import functools
 import importlib.metadata
 import json
 import logging
@@ -13,9 +14,9 @@ from dataclasses import dataclass, replace
 
 from agent import backoff, children, housekeeping
 from agent.attempt import Line
-from agent.clock import Clock
+from agent.clock import Clock, Instant
 from agent.config import Config
-from agent.decide import Action, GiveUp, Idle, WaitForDelta
+from agent.decide import Action, Idle, WaitForDelta
 from agent.errors import (
     DISK_ERRNOS,
     AgentError,
@@ -28,7 +29,7 @@ from agent.http import Client
 from agent.layout import Layout
 from agent.measure import measure_due
 from agent.outbox import Outbox
-from agent.poll import poll, saying
+from agent.poll import Saying, poll, saying
 from agent.source import ServerSource, Source
 from agent.state import Facts
 from agent.store import Store
@@ -69,6 +70,8 @@ class Agent:
     failures: int = 0
     refusals: int = 0
     _gave_up: bool = False
+    _answer: PollAnswer | None = None
+    _polled_at: Instant | None = None
 
     def run(self, sleep: Callable[[float], None] = time.sleep) -> None:
         """Cycle until a `BaseException` that is no error ends it, such as the one that SIGTERM becomes."""
@@ -96,7 +99,7 @@ class Agent:
         self._gave_up = False
         line = self._line(entry.model, source)
         line.finish_switch()
-        action = self._work(line, entry)
+        action = self._work(line, lambda: entry)
         housekeeping.collect(self.layout, self.store.state)
         log.info("bundle_done", extra={"model": entry.model, "ended": type(action).__name__})
         return Outcome(0.0, StepFailed.exit_code if self._gave_up else 0)
@@ -108,32 +111,53 @@ class Agent:
         for line in lines:
             line.finish_switch()
         housekeeping.collect(self.layout, self.store.state)
-        answer, waits = self._settle(lines)
+        waits = self._settle(lines)
         self.outbox.send(self.client)
         if self._measure(lines):
             self.outbox.send(self.client)
-        interval_s = self.config.poll_interval_s or answer.poll_after_s
-        return min([backoff.after_answer(interval_s, self.clock.uniform), *waits])
+        return min([backoff.after_answer(self._interval_s(), self.clock.uniform), *waits])
 
-    def _settle(self, lines: list[Line]) -> tuple[PollAnswer, list[float]]:
-        """Poll and work until there is nothing new to say."""
+    def _settle(self, lines: list[Line]) -> list[float]:
+        """Poll and work until there is nothing new to say; how long the lines wait for deltas."""
         for _round in range(MAX_ROUNDS):
-            said = saying(self.config, self.store.state, agent_version=agent_version())
-            answer = poll(self.client, self.store, self.config, said)
-            waits = self._work_all(lines, answer)
+            said = self._poll()
+            waits = self._work_all(lines)
             housekeeping.collect(self.layout, self.store.state)
-            if saying(self.config, self.store.state, agent_version=agent_version()).digest == said.digest:
+            if self._saying().digest == said.digest:
                 break
             self.outbox.send(self.client)
-        return answer, waits
+        return waits
 
-    def _work_all(self, lines: list[Line], answer: PollAnswer) -> list[float]:
+    def _saying(self) -> Saying:
+        return saying(self.config, self.store.state, agent_version=agent_version())
+
+    def _poll(self) -> Saying:
+        """Ask the server; what was said with it."""
+        said = self._saying()
+        self._answer = poll(self.client, self.store, self.config, said)
+        self._polled_at = self.clock.now()
+        return said
+
+    def _entry(self, model: str) -> Entry | None:
+        """What the server wants of a line; asked again when a long step has made the answer old."""
+        if self._answer is None or self._polled_at is None or self._is_old(self._polled_at):
+            self._poll()
+        return None if self._answer is None else self._answer.entries.get(model)
+
+    def _is_old(self, polled_at: Instant) -> bool:
+        return self.clock.now().since(polled_at) > self._interval_s()
+
+    def _interval_s(self) -> float:
+        answered_s = backoff.MAX_DELAY_S if self._answer is None else self._answer.poll_after_s
+        return self.config.poll_interval_s or answered_s
+
+    def _work_all(self, lines: list[Line]) -> list[float]:
         """Every line gets its turn; the first failure of a line is raised after all had theirs."""
         waits: list[float] = []
         failed: list[AgentError] = []
         for line in lines:
             try:
-                action = self._work(line, answer.entries.get(line.model))
+                action = self._work(line, functools.partial(self._entry, line.model))
             except (ServerUnavailable, DiskRefused) as error:
                 log.warning("line_stopped", extra={"model": line.model, "why": str(error)})
                 failed.append(error)
@@ -145,17 +169,16 @@ class Agent:
             raise failed[0]
         return waits
 
-    def _work(self, line: Line, entry: Entry | None) -> Action:
+    def _work(self, line: Line, entry: Callable[[], Entry | None]) -> Action:
+        """Step until there is nothing to do, or the attempt failed: another one is not begun in the same cycle."""
         for _step in range(MAX_STEPS):
-            had_attempt = line.state.pending is not None
-            times_failed = sum(failure.times for failure in line.state.failures)
-            action = line.step(entry)
-            failed_now = sum(failure.times for failure in line.state.failures) > times_failed
-            self._gave_up |= isinstance(action, GiveUp) or (had_attempt and failed_now)
+            if line.gave_up:
+                self._gave_up = True
+                return Idle("gave-up")
+            action = line.step(entry())
             if isinstance(action, Idle | WaitForDelta):
-                log.info(
-                    "settled", extra={"model": line.model, "why": getattr(action, "reason", "waiting for a delta")}
-                )
+                why = action.reason if isinstance(action, Idle) else "waiting-for-delta"
+                log.info("settled", extra={"model": line.model, "why": why})
                 return action
         raise RuntimeError(f"{line.model}: {MAX_STEPS} steps did not come to an end")
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from agent import errors
-from tests.agent.device import MODEL, PROCESS_TIMEOUT_S, Device, entry
+from tests.agent.device import PROCESS_TIMEOUT_S, Device, entry
 from tests.agent.models import release
 from tests.agent.standin import ENROLLMENT_TOKEN, StandIn, sha256
 
@@ -176,7 +176,7 @@ def test_defective_bundle(device: Device, server: StandIn, tmp_path: Path, defec
 def test_member_with_a_path_of_its_own_is_never_extracted(
     device: Device, server: StandIn, tmp_path: Path, name: str
 ) -> None:
-    path = bundle(tmp_path, entry(server, OLD), {name: b"evil", **{f"artifacts/{sha256(OLD.model)}": OLD.model}})
+    path = bundle(tmp_path, entry(server, OLD), {name: b"evil", f"artifacts/{sha256(OLD.model)}": OLD.model})
     before = {found for found in tmp_path.rglob("*") if device.layout.root not in found.parents}
     assert device.run("install", str(path)).returncode == 7, "the contract is missing"
     assert {found for found in tmp_path.rglob("*") if device.layout.root not in found.parents} == before

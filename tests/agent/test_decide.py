@@ -62,12 +62,20 @@ ROWS: dict[str, tuple[LineState, Entry | None, Action]] = {
     "failed for good in another rollout": (failed(permanent=True, rollout=None), ENTRY, Begin(TARGET, ROLLOUT)),
     "failed lately": (failed(permanent=False, ago_s=599), ENTRY, Idle("failed-lately: why")),
     "failed a while ago": (failed(permanent=False, ago_s=601), ENTRY, Begin(TARGET, ROLLOUT)),
-    "failed twice waits twice as long": (failed(permanent=False, ago_s=1000, times=2), ENTRY, Idle("failed-lately: why")),
+    "failed twice waits twice as long": (
+        failed(permanent=False, ago_s=1000, times=2),
+        ENTRY,
+        Idle("failed-lately: why"),
+    ),
     "another target": (at(Stage.STAGED, target=replace(TARGET, sha256=OLDER)), ENTRY, Abandon("superseded")),
     "another rollout": (at(Stage.STAGED, rollout=None), ENTRY, Abandon("superseded")),
     "smallest way first": (at(Stage.NEW), ENTRY, TryOffer(DELTA, None)),
     "base not held": (replace(at(Stage.NEW), current=OLDER), ENTRY, TryOffer(PACKED, None)),
-    "previous before any way": (replace(at(Stage.NEW), previous=NEW), ENTRY, TryOffer(Offer(Way.PREVIOUS, NEW, 0), None)),
+    "previous before any way": (
+        replace(at(Stage.NEW), previous=NEW),
+        ENTRY,
+        TryOffer(Offer(Way.PREVIOUS, NEW, 0), None),
+    ),
     "delta pending": (at(Stage.NEW), WAITING, WaitForDelta(300)),
     "server waits less": (at(Stage.NEW), replace(WAITING, wait_for_delta_s=20), WaitForDelta(20)),
     "waited some": (at(Stage.NEW, since=Instant("boot", 800)), WAITING, WaitForDelta(100)),
@@ -116,7 +124,9 @@ def test_previous_whose_slot_is_gone_is_fetched() -> None:
 
 
 def test_retry_delay_doubles_up_to_a_day() -> None:
-    delays = [retry_delay_s(Failure(NEW, None, "", False, times, NOW), POLICY) for times in range(1, 40)]
+    delays = [
+        retry_delay_s(Failure(NEW, None, "", permanent=False, times=times, at=NOW), POLICY) for times in range(1, 40)
+    ]
     assert delays[:3] == [600, 1200, 2400]
     assert max(delays) == 86_400
 

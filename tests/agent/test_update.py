@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from agent import disk
 from delta.encoder import encode
 from tests.agent.device import MODEL, Device, entry
 from tests.agent.models import release
-from tests.agent.standin import StandIn, sha256
+from tests.agent.standin import Handler, StandIn, sha256
 
 OLD, NEW = release(1), release(1, step=1e-4)
 
@@ -223,3 +224,37 @@ def test_reader_of_the_old_file_is_not_disturbed(device: Device, server: StandIn
             device.cycle()
         assert reader.read() == OLD.model
     assert len(list(device.layout.line(MODEL).slots.iterdir())) == 2
+
+
+def test_rollout_paused_during_a_long_step_is_not_finished(device: Device, server: StandIn) -> None:
+    """The answer is asked for again when a step took longer than the polling interval."""
+    device.preinstall(OLD)
+    wanted = entry(server, NEW, version="1.1.0", with_samples=False)
+    server.entries = [wanted]
+
+    def pause_meanwhile(handler: Handler, content: bytes) -> None:
+        device.clock.ahead_s += 3600
+        server.entries = [{**wanted, "action": "hold"}]
+        handler.send_range(content)
+
+    server.misbehave.append(pause_meanwhile)
+    assert device.cycle().exit_code == 0
+    assert device.served() == OLD.model
+    server.entries = [wanted]
+    server.seen.clear()
+    device.cycle()
+    assert device.served() == NEW.model
+    assert server.requests("GET", "artifacts/") == [], "what was fetched is still here"
+
+
+def test_failure_that_may_pass_is_tried_again_ever_more_rarely(device: Device, server: StandIn) -> None:
+    """A disk that stays full: one attempt in a cycle, and each failure doubles the time until the next."""
+    device.configure("[policy]\nretry_failed_s = 600\n")
+    device.preinstall(OLD)
+    server.entries = [entry(server, NEW, version="1.1.0", with_samples=False)]
+    for _cycle in range(60):
+        device.clock.ahead_s += 600
+        disk.inject("enospc@append")
+        device.cycle()
+    failures = len(server.details("failed"))
+    assert 3 <= failures <= 7

@@ -111,7 +111,8 @@ def test_way_that_this_agent_cannot_go_is_left_out(way: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [[], None, "x", {"poll_after_s": 60}, {"installations": []}, {"poll_after_s": "soon", "installations": []}]
+    "answer",
+    [[], None, "x", {"poll_after_s": 60}, {"installations": []}, {"poll_after_s": "soon", "installations": []}],
 )
 def test_answer_that_is_none_changes_nothing(answer: object) -> None:
     with pytest.raises(WireInvalid):
