@@ -43,10 +43,10 @@ class PlotlyFinder(BaseFinder):
         return [Error(f"the plotly package with {FILE_NAME} is not installed", hint=hint, id="dashboards.E001")]
 
     def find(self, path: str, find_all: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002 - Django's signature
-        found = self._storage.path(FILE_NAME) if self._storage and path == f"{PREFIX}/{FILE_NAME}" else None
-        if find_all:
-            return [found] if found else []
-        return found
+        if self._storage is None or path != f"{PREFIX}/{FILE_NAME}":
+            return []
+        found = self._storage.path(FILE_NAME)
+        return [found] if find_all else found
 
     def list(self, ignore_patterns: Iterable[str] | None) -> Iterator[tuple[str, FileSystemStorage]]:
         if self._storage is not None:

@@ -5,7 +5,8 @@ from decimal import Decimal
 
 ABSENT = "\u2013"
 _BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
-_THOUSANDS = "\u202f"  # a narrow no-break space: read as one number, and not cut at the end of a line
+_SPACE = "\u00a0"  # between a number and its unit, which stay together at the end of a line
+_THOUSANDS = "\u202f"  # narrow, no-break
 
 
 def bytes_text(count: float | None) -> str:
@@ -16,7 +17,7 @@ def bytes_text(count: float | None) -> str:
     # 999 950 B would print as 1000.0 kB: compare what will be printed.
     while round(scaled, 1) >= 1000 and unit < len(_BYTE_UNITS) - 1:
         scaled, unit = scaled / 1000, unit + 1
-    return f"{scaled:.0f} B" if unit == 0 else f"{scaled:.1f} {_BYTE_UNITS[unit]}"
+    return f"{scaled:.{min(unit, 1)}f}{_SPACE}{_BYTE_UNITS[unit]}"
 
 
 def money_text(amount: Decimal | float | None, currency: str) -> str:
@@ -25,9 +26,9 @@ def money_text(amount: Decimal | float | None, currency: str) -> str:
         return ABSENT
     value = Decimal(amount)
     if 0 < value < Decimal("0.0001"):
-        return f"< 0.0001 {currency}"
+        return f"< 0.0001{_SPACE}{currency}"
     decimals = 2 if value == 0 or value >= Decimal("0.1") else 3 if value >= Decimal("0.01") else 4
-    return f"{value:,.{decimals}f} {currency}".replace(",", _THOUSANDS)
+    return f"{value:,.{decimals}f}{_SPACE}{currency}".replace(",", _THOUSANDS)
 
 
 def ms_text(nanoseconds: float | None) -> str:
@@ -36,12 +37,12 @@ def ms_text(nanoseconds: float | None) -> str:
         return ABSENT
     ms = nanoseconds / 1e6
     decimals = 0 if ms >= 100 else 1 if ms >= 10 else 2 if ms >= 1 else 3
-    return f"{ms:.{decimals}f} ms"
+    return f"{ms:.{decimals}f}{_SPACE}ms"
 
 
 def percent_text(share: float | None) -> str:
-    """A share of 1 as percent, in one piece at the end of a line."""
-    return ABSENT if share is None else f"{share * 100:.1f}\u00a0%"
+    """A share of 1 as percent."""
+    return ABSENT if share is None else f"{share * 100:.1f}{_SPACE}%"
 
 
 def count_text(count: int | None) -> str:

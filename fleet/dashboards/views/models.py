@@ -26,7 +26,8 @@ def model_line(request: HttpRequest, actor: Actor, name: str) -> HttpResponse:
     shown = model_page(line, quality_key=request.GET.get("quality", ""))
     points = points_of(shown)
     figures = None
-    if points and shown.quality is not None:
+    # Without a device every update is free, and a chart of that says nothing.
+    if points and shown.quality is not None and shown.field.devices:
         figures = accuracy_cost_chart(points, metric=shown.quality.metric, currency=settings.SMALLFLEET_CURRENCY)
     context = {"section": "models", "line": line, "page": shown, "figures": figures}
     return render_page(request, actor, "dashboards/model_line.html", context)

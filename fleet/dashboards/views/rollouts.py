@@ -24,8 +24,8 @@ from fleet.rollouts.models import Rollout
 from fleet.rollouts.queries import rollouts_detailed
 
 ROLLOUTS_PER_PAGE = 25
-ATTEMPTS_PER_PAGE = 50
-DEVICES_IN_LEDGER = 50
+ATTEMPTS_PER_PAGE = 25
+DEVICES_IN_LEDGER = 25
 
 DONE = {
     Verb.START: "The rollout runs.",
@@ -74,7 +74,10 @@ def _create(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 def _plan(request: HttpRequest, actor: Actor, form: RolloutForm, *, status: int) -> HttpResponse:
     """The planning page, with the forecast as soon as a variant is chosen."""
-    chosen = form.cleaned_data if form.is_bound and form.is_valid() else {}
+    if form.is_bound:
+        form.full_clean()
+    # Also of a form with a mistake elsewhere: what was chosen rightly is kept.
+    chosen = form.cleaned_data if form.is_bound else {}
     variant, group = chosen.get("variant"), chosen.get("group")
     cost = cost_of_variant(variant=variant, group=group) if variant is not None else None
     context = {"section": "rollouts", "form": form, "cost": cost, "group": group}

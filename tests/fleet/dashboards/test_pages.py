@@ -1,0 +1,317 @@
+"""Every page: who sees it, what it says with nothing, little and much, and that it keeps to the rules of the house."""
+
+from collections import Counter
+from html.parser import HTMLParser
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.http import HttpResponse
+from django.test import Client
+
+from access.models import Role
+from fleet.devices.models import Device
+from fleet.measurements.models import BenchmarkReport
+from fleet.rollouts.models import Rollout
+from registry.models import Patch
+from tests.factories.people import PASSWORD, make_person
+from tests.factories.scenario import Scenario, make_scenario
+from tests.fleet.dashboards.conftest import ClientOf
+
+LISTS = ["/", "/models/", "/rollouts/", "/devices/", "/benchmarks/"]
+
+
+def text_of(response: HttpResponse) -> str:
+    """The page's source with ordinary spaces."""
+    return response.content.decode().replace("\u00a0", " ").replace("\u202f", " ")
+
+
+def every_page(scenario: Scenario) -> list[str]:
+    assert scenario.running
+    assert scenario.draft
+    assert scenario.finished
+    return [
+        *LISTS,
+        "/models/digits/",
+        f"/rollouts/{scenario.running.pk}/",
+        f"/rollouts/{scenario.running.pk}/live/",
+        f"/rollouts/{scenario.draft.pk}/",
+        f"/rollouts/{scenario.finished.pk}/",
+        "/rollouts/new/",
+        f"/rollouts/new/?variant={scenario.variants['1.1.0 int8'].pk}",
+        *(f"/devices/{device.pk}/" for device in scenario.devices[:12]),
+        "/devices/?q=site%3Dberlin",
+        "/benchmarks/?model=digits&invalid=yes",
+    ]
+
+
+class Page(HTMLParser):
+    """What may not be in a page, and what must be labelled."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.inline: list[str] = []
+        self.ids: Counter[str] = Counter()
+        self.labels: set[str] = set()
+        self.fields: list[str] = []
+        self.open: list[str] = []
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag == "style" or "style" in given or any(name.startswith("on") for name in given):
+            self.inline.append(self.get_starttag_text() or tag)
+        if tag == "script" and "src" not in given and given.get("type") != "application/json":
+            self.inline.append(self.get_starttag_text() or tag)
+        if "id" in given:
+            self.ids[str(given["id"])] += 1
+        if tag == "label":
+            self.labels.add(str(given.get("for")))
+        if tag in {"input", "select"} and given.get("type") not in {"hidden", "checkbox"}:
+            self.fields.append(str(given.get("id")))
+        if tag in {"table", "section", "div", "form", "details", "main", "ul", "ol", "tr"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in {"table", "section", "div", "form", "details", "main", "ul", "ol", "tr"}:
+            assert self.open.pop() == tag, f"</{tag}> closes something else"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", [*LISTS, "/models/digits/", f"/rollouts/{uuid4()}/", f"/devices/{uuid4()}/"])
+def test_anonymous_is_sent_to_log_in_and_comes_back(client: Client, path: str) -> None:
+    response = client.get(path)
+    assert response.status_code == 302
+    assert response["Location"] == f"/login/?next={path}"
+
+
+@pytest.mark.django_db
+def test_login_leads_to_the_page_that_was_asked_for(client: Client) -> None:
+    make_person(Role.VIEWER)
+    assert "Log in" in text_of(client.get("/login/?next=/devices/"))
+    wrong = client.post("/login/", {"username": "viewer", "password": "wrong", "next": "/devices/"})
+    assert 'role="alert"' in text_of(wrong)
+    right = client.post("/login/", {"username": "viewer", "password": PASSWORD, "next": "/devices/"})
+    assert right["Location"] == "/devices/"
+    assert client.get("/devices/").status_code == 200
+
+
+@pytest.mark.django_db
+def test_logging_out_ends_the_session(viewer: Client) -> None:
+    assert viewer.post("/logout/")["Location"] == "/login/"
+    assert viewer.get("/").status_code == 302
+
+
+@pytest.mark.django_db
+def test_person_without_a_role_sees_a_page_that_says_so(client: Client) -> None:
+    client.force_login(User.objects.create_user("nobody"))
+    response = client.get("/", headers={"accept": "text/html"})
+    assert response.status_code == 403
+    assert "has no role that allows" in text_of(response)
+    assert "Error 403" in text_of(response)
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_every_role_may_look_at_every_page(client_of: ClientOf, role: Role) -> None:
+    scenario = make_scenario(12)
+    client = client_of(role)
+    for path in every_page(scenario):
+        expected = 403 if "/new/" in path and role in {Role.VIEWER, Role.PUBLISHER} else 200
+        assert client.get(path).status_code == expected, path
+
+
+@pytest.mark.parametrize("devices", [None, 0, 12])
+def test_pages_have_no_inline_code_and_no_id_twice_and_label_every_field(operator: Client, devices: int | None) -> None:
+    """A strict Content-Security-Policy can be switched on."""
+    paths = LISTS if devices is None else [*LISTS, "/models/digits/", "/rollouts/new/"]
+    if devices is not None:
+        scenario = make_scenario(devices)
+        paths = every_page(scenario) if devices else paths
+    for path in paths:
+        page = Page(text_of(operator.get(path)))
+        assert page.inline == [], path
+        assert [name for name, times in page.ids.items() if times > 1] == [], path
+        assert set(page.fields) <= page.labels, path
+        assert page.open == [], path
+
+
+def test_unknown_things_are_404_as_pages(operator: Client) -> None:
+    make_scenario(0)
+    for path in ("/models/nothing/", f"/rollouts/{uuid4()}/", f"/devices/{uuid4()}/", "/benchmarks/?model=x", "/x"):
+        response = operator.get(path, headers={"accept": "text/html"})
+        assert response.status_code == 404, path
+        assert "Error 404" in text_of(response)
+
+
+def test_empty_installation_says_how_to_publish_and_enroll(operator: Client) -> None:
+    for path in ("/", "/models/", "/benchmarks/", "/rollouts/new/"):
+        assert "smallfleet publish MODEL.onnx" in text_of(operator.get(path)), path
+    for path in ("/", "/devices/"):
+        assert "smallfleet enroll-token" in text_of(operator.get(path)), path
+        assert "smallfleet agent enroll --token" in text_of(operator.get(path)), path
+    assert "No rollout yet" in text_of(operator.get("/rollouts/"))
+
+
+def test_model_without_devices_has_a_table_and_no_chart(operator: Client) -> None:
+    make_scenario(0)
+    page = text_of(operator.get("/models/digits/"))
+    assert "accuracy-cost-figures" not in page
+    assert 'models = ["digits"]' in page
+    assert "98.3 %" in page
+    assert "plotly" not in page
+
+
+def test_overview_counts_devices_rollouts_bytes_and_troubles(viewer: Client) -> None:
+    scenario = make_scenario(33)
+    Device.objects.filter(pk=scenario.devices[0].pk).update(last_seen_at=None)
+    page = text_of(viewer.get("/"))
+    assert "31 <small>of 33</small>" in page
+    assert "1 silent" in page
+    assert "1 never heard" in page
+    assert "18 succeeded" in page
+    assert "3 under way" in page
+    assert "6 waiting" in page
+    assert "smoke: latency-above-limit" in page
+    assert "packed 25.7 MB" in page  # 33 times 776,677 + 640
+
+
+def test_model_page_reads_without_javascript(viewer: Client) -> None:
+    make_scenario(12)
+    page = text_of(viewer.get("/models/digits/"))
+    assert "1.1.0 int8" in page
+    assert "97.8 %" in page
+    assert "12 by delta (1.5 MB)" in page  # 12 times 121,250 + 600
+    assert "no measurement" in page
+    assert "most of the fleet" in page
+    assert "Roll out" not in page  # a viewer looks
+
+
+def test_model_page_offers_operators_every_published_variant(operator: Client) -> None:
+    scenario = make_scenario(3)
+    page = text_of(operator.get("/models/digits/"))
+    for variant in scenario.variants.values():
+        assert f"/rollouts/new/?variant={variant.pk}" in page
+
+
+def test_patches_show_their_bytes_their_state_and_what_was_never_asked_for(viewer: Client) -> None:
+    make_scenario(3)
+    Patch.objects.filter(base=None, target__variants__name="fp16").update(
+        state="failed", artifact=None, failure="the child ran out of memory"
+    )
+    page = text_of(viewer.get("/models/digits/"))
+    assert "512.3 kB<small>56.7 %</small>" in page
+    assert ">wanted</span>" in page
+    assert 'title="the child ran out of memory">failed</span>' in page
+
+
+def test_qualities_are_chosen_by_metric_and_data_set(viewer: Client) -> None:
+    scenario = make_scenario(3)
+    variant = scenario.variants["1.1.0 int8"]
+    variant.evaluations.create(metric="loss", value=0.125, sample_count=10, dataset_sha256="ab" * 32)
+    assert "97.8 %" in text_of(viewer.get("/models/digits/"))
+    page = text_of(viewer.get("/models/digits/?quality=loss:abababababab"))
+    assert "0.125" in page
+    assert "no evaluation" in page
+    assert "Not on the chart, for want of an evaluation: 1.1.0 fp32" in page
+
+
+def test_devices_are_found_by_name_and_by_query_in_pages_of_fifty(viewer: Client) -> None:
+    make_scenario(120)
+    first = text_of(viewer.get("/devices/"))
+    assert "120 devices" in first
+    assert "Page 1 of 3" in first
+    assert first.count('<th scope="row">') == 50
+    assert "gate-00119" in text_of(viewer.get("/devices/?page=3"))
+    assert "1 device found" in text_of(viewer.get("/devices/?q=gate-00042"))
+    assert "40 devices found" in text_of(viewer.get("/devices/?q=site%3Dberlin"))
+    assert "30 devices found" in text_of(viewer.get("/devices/?q=device_class%3Dpi5"))
+    both = text_of(viewer.get("/devices/?q=site%3Dberlin,device_class!%3Dpi4&page=1"))
+    assert "30 devices found" in both
+    assert "No device matches" in text_of(viewer.get("/devices/?q=nothing"))
+
+
+def test_query_that_cannot_be_read_is_told_beside_the_field(viewer: Client) -> None:
+    make_scenario(3)
+    response = viewer.get("/devices/?q=9%3D")
+    assert response.status_code == 400
+    assert "has no valid key" in text_of(response)
+
+
+def test_page_links_keep_the_search(viewer: Client) -> None:
+    make_scenario(60)
+    assert 'href="?q=gate&amp;page=2"' in text_of(viewer.get("/devices/?q=gate"))
+
+
+def test_device_page_tells_what_happened(viewer: Client) -> None:
+    scenario = make_scenario(12)
+    failed = scenario.devices[3]
+    page = text_of(viewer.get(f"/devices/{failed.pk}/"))
+    for said in (
+        "gate-00003",
+        "lte-roaming",
+        "smoke: latency-above-limit",
+        "digits → 1.1.0 fp32 by delta",
+        "512.9 kB counted by the agent, 512.3 kB by the server",
+        "latency-above-limit",
+        "permanent yes",
+        "not measured",
+    ):
+        assert said in page, said
+
+
+def test_names_from_devices_cannot_become_markup(viewer: Client) -> None:
+    scenario = make_scenario(1)
+    Device.objects.update(name="<script>alert(1)</script>", attributes={"<b>site": "<img src=x>"})
+    for path in (
+        "/devices/",
+        f"/devices/{scenario.devices[0].pk}/",
+        f"/rollouts/{Rollout.objects.get(state='running').pk}/",
+    ):
+        page = text_of(viewer.get(path))
+        assert "<script>alert" not in page
+        assert "<img" not in page
+        assert "&lt;script&gt;alert" in page
+
+
+def test_unknown_artifact_is_shown_by_its_digest(viewer: Client) -> None:
+    scenario = make_scenario(1)
+    scenario.devices[0].installations.update(current=None, current_sha256="c0ffee" + "0" * 58)
+    for path in ("/", "/devices/", f"/devices/{scenario.devices[0].pk}/", "/models/digits/"):
+        assert "unknown c0ffee000000…" in text_of(viewer.get(path)), path
+
+
+def test_benchmarks_leave_invalid_runs_out_until_asked(viewer: Client) -> None:
+    scenario = make_scenario(1)
+    report = BenchmarkReport.objects.get(artifact=scenario.variants["1.1.0 fp32"].artifact)
+    BenchmarkReport.objects.filter(pk=report.pk).update(
+        validity="invalid",
+        p50_latency_ns=99_000_000,
+        report={"validity": {"flags": [{"id": "cpu_share", "ok": False}]}},
+    )
+    page = text_of(viewer.get("/benchmarks/"))
+    assert "no run that counts" in page
+    assert "cpu_share" in page
+    assert "not counted above" in page
+    asked = text_of(viewer.get("/benchmarks/?invalid=yes"))
+    assert "no run that counts" not in asked
+    assert "counted above because you asked" in asked
+
+
+def test_rollout_page_has_forecast_ledger_and_failures_first(viewer: Client) -> None:
+    scenario = make_scenario(33)
+    assert scenario.running
+    page = text_of(viewer.get(f"/rollouts/{scenario.running.pk}/"))
+    assert "18 of 33 run the target" in page
+    assert "16.9 MB" in page  # forecast: 33 times 512,900
+    assert "12.7 MB" in page  # agents: 24 times 512,940 and 3 times 120,640
+    assert "3 rolled back" in page
+    assert page.index(">failed</span>") < page.index(">rolled-back</span>") < page.index(">succeeded</span>")
+    assert "Pause" not in page  # a viewer looks
+
+
+def test_rollout_of_a_draft_forecasts_with_todays_fleet(viewer: Client) -> None:
+    scenario = make_scenario(3)
+    assert scenario.draft
+    page = text_of(viewer.get(f"/rollouts/{scenario.draft.pk}/"))
+    assert "Forecast of today" in page
+    assert "Not started: installations join when it is" in page
