@@ -30,6 +30,8 @@ from registry.models import Artifact, Evaluation, ModelLine, Variant, Version
 from registry.queries import uploaded_artifact
 from registry.storage import store
 
+TOLERANCES = ("atol", "rtol", "min_agreement")
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -123,7 +125,7 @@ def add_variant(
     artifact = uploaded_artifact(sha256, Artifact.Kind.MODEL)
     base = uploaded_artifact(base_sha256, Artifact.Kind.MODEL) if base_sha256 else None
     _check_contract(version, artifact)
-    wanted = {"artifact": artifact, "base": base, "tolerances": dict(tolerances or {})}
+    wanted = {"artifact": artifact, "base": base, "tolerances": _every_tolerance(tolerances or {})}
     with transaction.atomic():
         if Version.objects.select_for_update().get(pk=version.pk).state == Version.State.YANKED:
             raise VersionYanked(f"{version} was yanked and takes no variants; publish a new version")
@@ -137,6 +139,11 @@ def add_variant(
         if created:
             record_audit(actor=actor, action="add_variant", subject=str(variant), detail={"sha256": sha256})
     return variant, created
+
+
+def _every_tolerance(tolerances: Mapping[str, Any]) -> dict[str, Any]:
+    """All of them, None where none is set: left out and null are the same wish."""
+    return {name: tolerances.get(name) for name in TOLERANCES}
 
 
 def _get_or_create_variant(version: Version, name: str, wanted: Mapping[str, Any]) -> tuple[Variant, bool]:

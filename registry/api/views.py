@@ -1,12 +1,16 @@
 """Routes of the registry: artifacts, and publishing."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.generics import GenericAPIView
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
 from rest_framework.permissions import BasePermission
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -25,10 +29,24 @@ _DRAINED_BYTES = 1024 * 1024
 _CREATED_OR_SAME = "201 when it is new, 200 when the same is there already."
 
 
+class OneForAll(BaseContentNegotiation):
+    """Whatever a client accepts: artifacts are bytes, and what is not bytes is the JSON of a problem."""
+
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> None:
+        return None
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        renderer = next(iter(renderers))
+        return renderer, renderer.media_type or ""
+
+
 class ArtifactView(APIView):
     """Bytes by digest. The body of an upload is read as a stream, never by a parser."""
 
     parser_classes = []
+    content_negotiation_class = OneForAll
 
     def get_permissions(self) -> list[BasePermission]:
         if self.request.method == "PUT":

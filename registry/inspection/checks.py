@@ -1,6 +1,7 @@
 """The server's side of the checks: which child, under which limits, and what its end means."""
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from registry.children import ChildFailed, Limits, Reason, run_child
 from registry.errors import ArtifactRefused, InspectionFailed, ModelInvalid, SampleSetInvalid
 
 _CHILD = "registry.inspection"
+_CHECKS_AT_ONCE = threading.BoundedSemaphore(2)
+"""Per web process: each check may take memory of several times its file, and uploads can wait."""
 _BASE_BYTES = 256 * 1024**2
 _MODEL_TIMES = 3
 """Measured on 100 MB: the parsed form and then the checker's text and form, one time and two times the file."""
@@ -39,7 +42,8 @@ def inspect_samples(path: Path) -> dict[str, Any]:
 def _inspect(kind: str, path: Path, memory_bytes: int, refusal: type[ArtifactRefused]) -> dict[str, Any]:
     limits = Limits(memory_bytes=memory_bytes, timeout_s=settings.SMALLFLEET_INSPECTION_TIMEOUT_S)
     try:
-        answer = json.loads(run_child(_CHILD, [kind, str(path.resolve())], limits=limits))
+        with _CHECKS_AT_ONCE:
+            answer = json.loads(run_child(_CHILD, [kind, str(path.resolve())], limits=limits))
     except ChildFailed as failed:
         if failed.reason is Reason.MEMORY:
             raise refusal(f"the check stopped: {failed}; a file of this size should need less") from failed

@@ -123,6 +123,8 @@ def test_variant_is_added_once(publisher: APIClient) -> None:
     assert send(publisher, "PUT", address, {"sha256": first.sha256}).status_code == 201
     assert send(publisher, "PUT", address, {"sha256": first.sha256}).status_code == 200
     assert_problem(send(publisher, "PUT", address, {"sha256": second.sha256}), 409, "variant-differs")
+    unset = {"sha256": first.sha256, "tolerances": {"atol": None}}
+    assert send(publisher, "PUT", address, unset).status_code == 200
     tolerances = {"sha256": first.sha256, "tolerances": {"atol": 1.0}}
     assert_problem(send(publisher, "PUT", address, tolerances), 409, "variant-differs")
     assert_problem(

@@ -106,9 +106,16 @@ def test_if_range_decides_between_part_and_whole(viewer: APIClient, artifact: Ar
 
 
 def test_known_artifact_is_not_sent_again(viewer: APIClient, artifact: Artifact, told: list[dict[str, Any]]) -> None:
-    response = _get(viewer, artifact, **{"If-None-Match": f'"{artifact.sha256}"'})
-    assert (response.status_code, response.content) == (304, b"")
+    for condition in (f'"{artifact.sha256}"', f'"0", W/"{artifact.sha256}"', "*"):
+        response = _get(viewer, artifact, **{"If-None-Match": condition})
+        assert (response.status_code, response.content) == (304, b"")
     assert told == []
+
+
+def test_any_accept_header_will_do(viewer: APIClient, artifact: Artifact) -> None:
+    assert _body(_get(viewer, artifact, Accept="application/octet-stream")) == CONTENT
+    response: Any = viewer.get(f"{API}/artifacts/sha256/{'0' * 64}", headers={"Accept": "application/octet-stream"})
+    assert_problem(response, 404, "not-found")
 
 
 def test_head_has_the_headers_and_no_body(viewer: APIClient, artifact: Artifact, told: list[dict[str, Any]]) -> None:
