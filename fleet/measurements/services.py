@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from registry.models import Artifact, ModelLine
 
 log = logging.getLogger(__name__)
 MAX_REPORT_BYTES = 256 * 1024
+RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 MAX_STORED_INTEGER = 2**63 - 1
 
 
@@ -74,7 +76,7 @@ def record_reports(*, device: Device, reports: Sequence[ReportMessage]) -> Recor
 
 
 def _refusal(run_id: object, error: EventRefused) -> ReportRefusal:
-    named = run_id[:36] if isinstance(run_id, str) else None
+    named = run_id if isinstance(run_id, str) and RUN_ID.fullmatch(run_id) else None
     log.info("report_refused", extra={"run_id": named, "type": error.slug})
     return ReportRefusal(named, TYPE_PREFIX + error.slug, error.detail)
 

@@ -198,6 +198,8 @@ def _refusal(item: Any, serializer: EventSerializer) -> Refusal:
     detail = "; ".join(f"{error['field']}: {error['message']}" for error in errors)
     attempt, seq = (item.get("attempt"), item.get("seq")) if isinstance(item, Mapping) else (None, None)
     known_seq = seq if isinstance(seq, int) and not isinstance(seq, bool) else None
+    # A message may quote what came, and that may be no Unicode.
+    detail = detail.encode(errors="backslashreplace").decode()
     return Refusal(_uuid_or_none(attempt), known_seq, TYPE_PREFIX + EventInvalid.slug, detail)
 
 
