@@ -3,6 +3,7 @@
 The questions are answered by children of the ruler; this process imports neither numpy nor the runtime.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,15 @@ from agent import wire
 from agent.config import Children
 from agent.errors import SmokeFailed, WireInvalid
 from agent.wire import Tolerances
-from benchmarks.checks import LoadCheck, check_samples, load_check
+from benchmarks.checks import check_samples, load_check
 from benchmarks.errors import BenchmarkError, ChildTimedOut
 
 # What `check_samples` uses where the publisher stated nothing.
 DEFAULT_TOLERANCE = 1e-3
 MIB = 1 << 20
+
+# By side (`inputs`, `outputs`) and name: the shape to generate, or None where the contract leaves it open.
+Ports = dict[str, dict[str, list[int] | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,39 +33,49 @@ class Smoke:
 
 
 def run(model: Path, contract: Path, samples: Path | None, tolerances: Tolerances, *, limits: Children) -> Smoke:
-    """Check a model in children.
+    """Check a model in a child: on its sample set, or where it has none by one inference on generated inputs.
 
     Raises:
         SmokeFailed: with the ruler's slug as its reason; `is_transient` tells what may pass another time.
     """
     ports = _ports(contract)
-    memory_limit_bytes = limits.memory_limit_mib * MIB
     try:
-        loaded = load_check(
-            model,
-            shapes={name: shape for name, shape in ports["inputs"].items() if shape is not None},
-            timeout_s=limits.timeout_s,
-            memory_limit_bytes=memory_limit_bytes,
-            nice=limits.nice,
-        )
-        _check_ports(ports, loaded)
         if samples is None:
-            return _passed_without_samples(loaded)
-        checked = check_samples(
-            model,
-            samples,
-            atol=DEFAULT_TOLERANCE if tolerances.atol is None else tolerances.atol,
-            rtol=DEFAULT_TOLERANCE if tolerances.rtol is None else tolerances.rtol,
-            min_agreement=tolerances.min_agreement,
-            timeout_s=limits.timeout_s,
-            memory_limit_bytes=memory_limit_bytes,
-            nice=limits.nice,
-        )
+            return _on_generated_inputs(model, ports, limits)
+        return _on_samples(model, ports, samples, tolerances, limits)
     except BenchmarkError as error:
         raise SmokeFailed(error.slug, str(error)[:500]) from error
+
+
+def _on_samples(model: Path, ports: Ports, samples: Path, tolerances: Tolerances, limits: Children) -> Smoke:
+    checked = check_samples(
+        model,
+        samples,
+        atol=DEFAULT_TOLERANCE if tolerances.atol is None else tolerances.atol,
+        rtol=DEFAULT_TOLERANCE if tolerances.rtol is None else tolerances.rtol,
+        min_agreement=tolerances.min_agreement,
+        timeout_s=limits.timeout_s,
+        memory_limit_bytes=limits.memory_limit_mib * MIB,
+        nice=limits.nice,
+    )
+    _check_ports(ports, inputs=checked.inputs, outputs=checked.outputs)
     if checked.problem is not None:
         raise SmokeFailed("golden-outputs", checked.problem[:500])
     return Smoke(checked.n, checked.max_abs_error, checked.agreement)
+
+
+def _on_generated_inputs(model: Path, ports: Ports, limits: Children) -> Smoke:
+    loaded = load_check(
+        model,
+        shapes={name: shape for name, shape in ports["inputs"].items() if shape is not None},
+        timeout_s=limits.timeout_s,
+        memory_limit_bytes=limits.memory_limit_mib * MIB,
+        nice=limits.nice,
+    )
+    _check_ports(ports, inputs=loaded.input_shapes, outputs=loaded.output_shapes)
+    if loaded.problem is not None:
+        raise SmokeFailed("not-finite", loaded.problem)
+    return Smoke(0, None, None)
 
 
 def is_transient(error: SmokeFailed) -> bool:
@@ -69,13 +83,7 @@ def is_transient(error: SmokeFailed) -> bool:
     return error.reason == ChildTimedOut.slug
 
 
-def _passed_without_samples(loaded: LoadCheck) -> Smoke:
-    if loaded.problem is not None:
-        raise SmokeFailed("not-finite", loaded.problem)
-    return Smoke(0, None, None)
-
-
-def _ports(contract: Path) -> dict[str, dict[str, list[int] | None]]:
+def _ports(contract: Path) -> Ports:
     """Names of the contract's ports, with a concrete shape where it can be bound: open dimensions become 1."""
     try:
         document: Any = wire.parse_json(contract.read_bytes(), "contract")
@@ -93,8 +101,7 @@ def _bound(shape: object) -> list[int] | None:
     return [size if isinstance(size, int) and size >= 0 else 1 for size in shape]
 
 
-def _check_ports(ports: dict[str, dict[str, list[int] | None]], loaded: LoadCheck) -> None:
-    actual = {"inputs": loaded.input_shapes, "outputs": loaded.output_shapes}
+def _check_ports(ports: Ports, **actual: Collection[str]) -> None:
     for side, wanted in ports.items():
         missing = sorted(set(wanted) - set(actual[side]))
         if missing:

@@ -18,7 +18,8 @@ class SampleCheck:
 
     `agreement` is the share of samples whose highest score is at the golden place, `accuracy` the share where it is at
     the label, with its Wilson interval; None where the outputs are no class scores, or there are no labels.
-    `failures` (the first few) are wrong shapes, wrong dtypes, and NaN or infinity where none should be.
+    `failures` (the first few) are wrong shapes, wrong dtypes, and NaN or infinity where none should be. `inputs` and
+    `outputs` are the names that the model declares.
     """
 
     n: int
@@ -28,6 +29,8 @@ class SampleCheck:
     accuracy: float | None
     accuracy_ci95: tuple[float, float] | None
     failures: tuple[str, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
     min_agreement: float | None = None
 
     @property
@@ -111,6 +114,8 @@ def check_samples(
         accuracy=answer["accuracy"],
         accuracy_ci95=_pair(answer["accuracy_ci95"]),
         failures=tuple(answer["failures"]),
+        inputs=tuple(answer["inputs"]),
+        outputs=tuple(answer["outputs"]),
         min_agreement=min_agreement,
     )
 

@@ -36,7 +36,8 @@ def check_samples(request: Mapping[str, Any]) -> dict[str, Any]:
     """Compare the model with the golden outputs of its sample set."""
     model = open_model(request["model"], intra_op=request["intra_op"])
     samples = read_samples(Path(request["samples"]), model.inputs)
-    return check(model, samples, atol=request["atol"], rtol=request["rtol"])
+    ports = {"inputs": [port.name for port in model.inputs], "outputs": list(model.output_names)}
+    return ports | check(model, samples, atol=request["atol"], rtol=request["rtol"])
 
 
 def check(model: Model, samples: SampleSet, *, atol: float, rtol: float) -> dict[str, Any]:
