@@ -19,7 +19,6 @@ from typing import Any
 
 from agent import config as configuration
 from agent import identity, logs
-from agent.bundle import Bundle
 from agent.clock import Clock
 from agent.config import Config
 from agent.errors import NotEnrolled
@@ -122,6 +121,8 @@ def _once(_args: argparse.Namespace, config: Config, layout: Layout) -> int:
 
 
 def _install(args: argparse.Namespace, config: Config, layout: Layout) -> int:
+    from agent.bundle import Bundle  # here, since tarfile is a megabyte of memory that the daemon never uses
+
     try:
         with _agent(config, layout, credential="") as agent, Bundle(args.bundle, layout) as bundle:
             return agent.install(bundle.entry(config), bundle).exit_code

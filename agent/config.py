@@ -25,6 +25,9 @@ ENVIRONMENT_KEYS = ("server", "state_dir", "name", "device_class", "poll_interva
 GIB = 1 << 30
 # A model line's name is used as a directory name, so this is also what keeps paths inside the state directory.
 MODEL_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
+ATTRIBUTE_KEY = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,62}")
+# The server takes 64; the rest is for the facts of the machine.
+MAX_ATTRIBUTES = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +133,12 @@ class _Table:
     def wrong(self, key: str, problem: str) -> WrongConfiguration:
         return WrongConfiguration(self._prefix + key, problem)
 
-    def text(self, key: str, default: str | None = None) -> str:
+    def text(self, key: str, default: str | None = None, *, most: int = 1000) -> str:
         value = self._pop(key)
         if value is None and default is not None:
             return default
-        if not isinstance(value, str) or not value.strip():
-            raise self.wrong(key, f"must be a text that is not empty, is {value!r}")
+        if not isinstance(value, str) or not value.strip() or len(value) > most:
+            raise self.wrong(key, f"must be a text of 1 to {most} characters, is {value!r}")
         return value
 
     def number(self, key: str, default: float, *, least: float, most: float) -> float:
@@ -178,8 +181,12 @@ class _Table:
         return _Table(f"{self._prefix}{key}.", value or {})
 
     def text_values(self) -> dict[str, str]:
-        """Take everything that is left, as a mapping of texts."""
+        """Take everything that is left, as a mapping of texts that the server's attributes may be."""
+        if len(self._left) > MAX_ATTRIBUTES:
+            raise WrongConfiguration(self._prefix.rstrip("."), f"at most {MAX_ATTRIBUTES} attributes")
         for key, value in self._left.items():
+            if not ATTRIBUTE_KEY.fullmatch(key):
+                raise self.wrong(key, "must be a letter, then at most 62 letters, digits, '.', '_' or '-'")
             if not isinstance(value, str) or len(value) > 200:
                 raise self.wrong(key, f"must be a text of at most 200 characters, is {value!r}")
         taken, self._left = self._left, {}
@@ -195,8 +202,8 @@ def _config(table: _Table) -> Config:
     config = Config(
         server=_server(table, allow_insecure=allow_insecure),
         state_dir=_absolute(table, "state_dir", default="/var/lib/smallfleet"),
-        name=table.text("name"),
-        device_class=table.text("device_class"),
+        name=table.text("name", most=100),
+        device_class=table.text("device_class", most=64),
         models=_models(table),
         poll_interval_s=table.optional_number("poll_interval_s", least=0.1, most=86_400),
         allow_insecure=allow_insecure,

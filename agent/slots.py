@@ -72,7 +72,11 @@ def build(
     if not _has_digest(building / MODEL_FILE, target.sha256):
         disk.remove_tree(building)
         disk.make_directories(building)
-        built = _make_model(layout, building / MODEL_FILE, target, offer, base=base, limits=limits)
+        try:
+            built = _make_model(layout, building / MODEL_FILE, target, offer, base=base, limits=limits)
+        except (ApplyFailed, DiskRefused):
+            disk.remove_tree(building)
+            raise
     disk.replace_file(building / CONTRACT_FILE, contract)
     disk.replace_file(building / MANIFEST_FILE, json.dumps(_manifest(model, target), indent=1).encode())
     disk.remove_tree(paths.slot(target.sha256))
@@ -107,7 +111,6 @@ def _make_model(
         disk.sync_file(out)
         disk.sync_directory(out.parent)
     if not _has_digest(out, target.sha256):
-        disk.remove_tree(out.parent)
         raise ApplyFailed("wrong-digest", f"the {offer.way} way did not give {target.sha256}")
     return Built(time.monotonic() - started_at, peak_memory_bytes)
 
