@@ -11,7 +11,9 @@ from fleet.dashboards.queries.field import LineInField, lines_in_field
 from fleet.dashboards.queries.rollouts import RolloutProgress, progress_of
 from fleet.dashboards.queries.spending import Spending, spending_since
 from fleet.devices.models import Device
-from fleet.rollouts.models import Attempt, Rollout
+from fleet.rollouts.engine import LIVE
+from fleet.rollouts.models import Attempt
+from fleet.rollouts.queries import rollouts_detailed
 from registry.models import ModelLine
 
 TROUBLE_WINDOW = timedelta(days=7)
@@ -68,7 +70,7 @@ def overview() -> Overview:
     """Everything on the first page, in a number of queries that does not depend on the fleet's size."""
     now = timezone.now()
     month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    running = Rollout.objects.filter(state__in=[Rollout.State.RUNNING, Rollout.State.PAUSED])
+    running = rollouts_detailed().filter(state__in=LIVE)
     return Overview(
         health=device_health(now),
         running=progress_of(running),

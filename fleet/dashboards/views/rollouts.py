@@ -74,8 +74,6 @@ def _create(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 def _plan(request: HttpRequest, actor: Actor, form: RolloutForm, *, status: int) -> HttpResponse:
     """The planning page, with the forecast as soon as a variant is chosen."""
-    if form.is_bound:
-        form.full_clean()
     # Also of a form with a mistake elsewhere: what was chosen rightly is kept.
     chosen = form.cleaned_data if form.is_bound else {}
     variant, group = chosen.get("variant"), chosen.get("group")

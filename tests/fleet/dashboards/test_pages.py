@@ -2,11 +2,11 @@
 
 from collections import Counter
 from html.parser import HTMLParser
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
-from django.http import HttpResponse
 from django.test import Client
 
 from access.models import Role
@@ -21,9 +21,10 @@ from tests.fleet.dashboards.conftest import ClientOf
 LISTS = ["/", "/models/", "/rollouts/", "/devices/", "/benchmarks/"]
 
 
-def text_of(response: HttpResponse) -> str:
+def text_of(response: Any) -> str:
     """The page's source with ordinary spaces."""
-    return response.content.decode().replace("\u00a0", " ").replace("\u202f", " ")
+    source: str = response.content.decode()
+    return source.replace("\u00a0", " ").replace("\u202f", " ")
 
 
 def every_page(scenario: Scenario) -> list[str]:
