@@ -230,7 +230,8 @@ class Client:
                 yield response
             finally:
                 self._settle(response)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
+            # UnicodeError: a redirect to a host name that cannot be one.
             self.close()
             if isinstance(error, OSError) and error.errno in DISK_ERRNOS:
                 raise
@@ -319,7 +320,7 @@ class Client:
 def _is_address(location: str) -> bool:
     """Whether a Location can be taken apart at all."""
     try:
-        return urlsplit(location).port != 0
+        return location.isascii() and urlsplit(location).port != 0
     except ValueError:
         return False
 

@@ -58,7 +58,11 @@ def poll(client: Client, store: Store, config: Config, said: Saying) -> PollAnsw
     parsed = _parsed(config, document)
     if not isinstance(document, dict):  # parsed above; for the type checker
         raise WireInvalid("an answer must be an object")
-    heard = Heard(said.digest, answer.etag, parsed.poll_after_s, tuple(document["installations"]))
+    # Only what is about this device's lines: the state is rewritten with every step.
+    kept = tuple(
+        one for one in document["installations"] if isinstance(one, dict) and one.get("model") in parsed.entries
+    )
+    heard = Heard(said.digest, answer.etag, parsed.poll_after_s, kept)
     if heard != store.state.heard:
         store.commit(replace(store.state, heard=heard))
     return parsed

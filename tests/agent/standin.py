@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import ssl
 import sys
 import threading
 import uuid
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 CREDENTIAL = "sfd_" + "c" * 43
@@ -38,6 +40,7 @@ class StandIn:
     """What the server has, wants and has seen. `misbehave` takes over the next requests for artifacts, one each."""
 
     port: int = 0
+    scheme: str = "http"
     artifacts: dict[str, bytes] = field(default_factory=dict)
     entries: list[dict[str, Any]] = field(default_factory=list)
     poll_after_s: float = 60
@@ -54,7 +57,7 @@ class StandIn:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def add(self, content: bytes) -> dict[str, Any]:
         """Store an artifact; its digest and size as the wire names them."""
@@ -210,16 +213,20 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """An agent that hangs up is what many tests are about."""
-        if not isinstance(sys.exc_info()[1], ConnectionError):
+        if not isinstance(sys.exc_info()[1], ConnectionError | ssl.SSLError):
             super().handle_error(request, client_address)
 
 
 @contextmanager
-def stand_in() -> Iterator[StandIn]:
-    """A server on a free loopback port, stopped at the end."""
-    state = StandIn()
+def stand_in(certificate: Path | None = None) -> Iterator[StandIn]:
+    """A server on a free loopback port, stopped at the end; over TLS with a certificate (a PEM file with its key)."""
+    state = StandIn(scheme="http" if certificate is None else "https")
     server = _Server(("127.0.0.1", 0), type("BoundHandler", (Handler,), {"state": state}))
     state.port = server.server_address[1]
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:

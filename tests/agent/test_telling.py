@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent import disk
 from agent.outbox import MAX_EVENTS, Outbox
 from tests.agent.device import MODEL, Device, entry
 from tests.agent.models import release
@@ -196,3 +197,14 @@ def test_credential_is_in_no_log_line(device: Device, server: StandIn) -> None:
     lines = [json.loads(line) for line in ended.stderr.splitlines()]
     assert {"started", "activated"} <= {line["event"] for line in lines}
     assert sha256(OLD.model) in ended.stderr
+
+
+def test_idle_cycle_writes_nothing(device: Device, server: StandIn, tmp_path: Path) -> None:
+    """Flash wears."""
+    device.preinstall(OLD)
+    server.entries = [entry(server, OLD)]
+    device.cycle()
+    trace = tmp_path / "trace"
+    disk.inject(f"trace@{trace}")
+    assert device.cycle().exit_code == 0
+    assert not trace.exists()

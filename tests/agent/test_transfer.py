@@ -207,11 +207,21 @@ def test_redirect_on_the_same_host_keeps_the_identity(device: Device, server: St
     assert [seen.headers["smallfleet-attempt"] for seen in server.seen] == ["a", "a"]
 
 
-@pytest.mark.parametrize("location", ["http://192.0.2.1/x", "ftp://127.0.0.1/x", "file:///etc/passwd", "//[bad"])
+@pytest.mark.parametrize(
+    "location",
+    ["http://192.0.2.1/x", "ftp://127.0.0.1/x", "file:///etc/passwd", "//[bad", "http://127.0.0.1:99999/", "/\xe9"],
+)
 def test_redirect_to_where_it_must_not_go_is_refused(device: Device, server: StandIn, location: str) -> None:
     server.add(CONTENT)
     server.misbehave.append(lambda handler, _content: handler.answer(307, Location=location))
     with pytest.raises(RedirectRefused):
+        fetch(device, server)
+
+
+def test_redirect_to_a_name_that_cannot_be_one_is_an_error_of_the_server(device: Device, server: StandIn) -> None:
+    server.add(CONTENT)
+    server.misbehave.append(lambda handler, _content: handler.answer(307, Location="https://a..b/"))
+    with pytest.raises(ServerUnavailable):
         fetch(device, server)
 
 

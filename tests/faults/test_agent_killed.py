@@ -8,6 +8,8 @@ import itertools
 import os
 import random
 import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -197,3 +199,25 @@ def test_kill_in_a_transfer_goes_on_where_it_was_and_counts_every_byte(
     assert victim.run("once").returncode == 0
     assert [seen.headers.get("range") for seen in server.requests("GET", "artifacts/")] == ["bytes=4000-"]
     assert_told_once(server)
+
+
+def test_benchmark_that_never_ends_is_given_up_and_the_activation_stands(device: Device, server: StandIn) -> None:
+    """The device goes down in the benchmark, again and again: it is measured twice, then no more."""
+    device.configure('[bench]\nenabled = true\ntier = "normal"\n')
+    server.entries = [entry(server, NEW, version="1.1.0", with_samples=False)]
+    for run in (1, 2):
+        with subprocess.Popen(device.command("once"), stderr=subprocess.DEVNULL) as agent:
+            deadline = time.monotonic() + 60
+            while runs_of_the_benchmark(device) < run:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            agent.kill()
+    assert device.run("once").returncode == 0
+    assert device.state()["benchmark"] is None
+    assert (device.served(), server.reports) == (NEW.model, {})
+    assert server.kinds().count("activated") == 1
+
+
+def runs_of_the_benchmark(device: Device) -> int:
+    due = device.state()["benchmark"] if device.layout.state.exists() else None
+    return 0 if due is None else int(due["runs"])

@@ -1,0 +1,68 @@
+"""TLS: the server is believed only by its certificate, and never left for plain HTTP."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.errors import RedirectRefused
+from agent.http import Client
+from tests.agent.device import Device, SteadyClock, entry
+from tests.agent.models import release
+from tests.agent.standin import CREDENTIAL, StandIn, stand_in
+
+OLD = release(1)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 with its key, in one file."""
+    folder = tmp_path_factory.mktemp("tls")
+    key, pem = folder / "key.pem", folder / "server.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(pem)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    pem.write_text(pem.read_text() + key.read_text())
+    return pem
+
+
+@pytest.fixture
+def secure(certificate: Path) -> Iterator[StandIn]:
+    with stand_in(certificate) as running:
+        yield running
+
+
+@pytest.fixture
+def secure_device(secure: StandIn, tmp_path: Path, certificate: Path) -> Device:
+    made = Device(tmp_path / "device", secure, SteadyClock())
+    made.root.mkdir()
+    made.configure(f'[tls]\nca_file = "{certificate}"\n')
+    made.enroll()
+    return made
+
+
+def test_server_with_the_configured_authority_is_believed(secure_device: Device, secure: StandIn) -> None:
+    secure.entries = [entry(secure, OLD, with_samples=False)]
+    assert secure_device.cycle().exit_code == 0
+    assert secure_device.served() == OLD.model
+    raw = next(one for one in secure.details("transferred") if one["way"] == "raw")
+    assert len(OLD.model) < raw["bytes_received"] < len(OLD.model) + 400, "HTTP bytes, not those of TLS"
+
+
+def test_server_without_a_known_authority_hears_nothing(secure_device: Device, secure: StandIn) -> None:
+    secure_device.configure()
+    assert secure_device.cycle().exit_code == 6
+    assert secure.seen == []
+
+
+def test_redirect_from_https_to_http_is_refused(secure: StandIn, certificate: Path) -> None:
+    location = "http://127.0.0.1:1/anything"
+    secure.add(b"content")
+    secure.misbehave.append(lambda handler, _content: handler.answer(307, Location=location))
+    client = Client(secure.url, CREDENTIAL, ca_file=certificate)
+    [digest] = secure.artifacts
+    with pytest.raises(RedirectRefused), client.open("GET", f"artifacts/sha256/{digest}", {}, seconds=5):
+        pass
