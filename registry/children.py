@@ -21,7 +21,7 @@ from typing import IO
 ANSWER_CAP_BYTES = 4 * 1024**2
 _STDERR_CAP_BYTES = 64 * 1024
 _READ_BYTES = 64 * 1024
-_OUT_OF_MEMORY_WORDS = ("bad_alloc", "MemoryError", "out of memory", "Cannot allocate memory")
+_OUT_OF_MEMORY_WORDS = ("bad_alloc", "memoryerror", "out of memory", "cannot allocate memory", "failed to allocate")
 _KEPT_VARIABLES = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TZ")
 
 
@@ -121,7 +121,7 @@ def _fd(stream: IO[bytes]) -> int:
 
 def _failure(code: int, complaint: str, limits: Limits) -> ChildFailed:
     """The error for a child that ended with `code` (negative: the signal)."""
-    if any(word in complaint for word in _OUT_OF_MEMORY_WORDS):
+    if any(word in complaint.lower() for word in _OUT_OF_MEMORY_WORDS):
         return ChildFailed(Reason.MEMORY, f"it needs more memory than {limits.memory_bytes // 2**20} MiB")
     if code in {-signal.SIGXCPU, -signal.SIGKILL}:
         return ChildFailed(Reason.TIME, "it was killed, over its time or because the machine has no memory left")

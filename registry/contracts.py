@@ -1,4 +1,4 @@
-"""Does a model keep its version's contract? Pure: two descriptions in, a list of differences out."""
+"""Do a model and a sample set keep their version's contract? Pure: two descriptions in, a list of differences out."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,6 +19,27 @@ def differences(contract: Mapping[str, Any], static_cost: Mapping[str, Any]) -> 
         found += [f"{side}: the model has {name!r}, the contract has not" for name in actual.keys() - wanted.keys()]
         for name in wanted.keys() & actual.keys():
             found += [f"{side}: {name!r} {difference}" for difference in _port_differences(wanted[name], actual[name])]
+    return sorted(found)
+
+
+def sample_differences(contract: Mapping[str, Any], arrays: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """How the arrays of a sample set (name to dtype and shape) do not fit the contract; empty where they do.
+
+    There has to be an array for every input and for no other, of the input's dtype. Golden outputs may be of some outputs
+    only. Whether the values are right is found by the smoke run.
+    """
+    inputs = {port["name"]: port["dtype"] for port in contract["inputs"]}
+    outputs = {port["name"] for port in contract["outputs"]}
+    given = {name.removeprefix("input:"): array for name, array in arrays.items() if name.startswith("input:")}
+    golden = {name.removeprefix("golden:") for name in arrays if name.startswith("golden:")}
+    found = [f"there is no array input:{name}" for name in inputs.keys() - given.keys()]
+    found += [f"the contract has no input {name!r}" for name in given.keys() - inputs.keys()]
+    found += [f"the contract has no output {name!r}" for name in golden - outputs]
+    found += [
+        f"input:{name} has dtype {given[name]['dtype']}, the contract says {inputs[name]}"
+        for name in given.keys() & inputs.keys()
+        if given[name]["dtype"] != inputs[name]
+    ]
     return sorted(found)
 
 

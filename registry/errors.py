@@ -129,10 +129,10 @@ class VersionInvalid(ProblemError):
 
 
 class ContractMismatch(ProblemError):
-    """The model's inputs or outputs are not those of its version's contract."""
+    """The inputs or outputs of the model or the sample set are not those of its version's contract."""
 
     slug = "contract-mismatch"
-    title = "The model does not keep its version's contract"
+    title = "The version's contract is not kept"
     status = 422
 
 

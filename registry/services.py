@@ -14,7 +14,7 @@ from semver import Version as Semver
 
 from access.actors import Actor
 from access.services import record_audit
-from registry.contracts import differences
+from registry.contracts import differences, sample_differences
 from registry.errors import (
     ContractMismatch,
     EvaluationDiffers,
@@ -25,6 +25,7 @@ from registry.errors import (
     VersionInvalid,
     VersionYanked,
 )
+from registry.inspection.checks import inspect_samples
 from registry.inspection.contracts import parse_contract
 from registry.models import Artifact, Evaluation, ModelLine, Variant, Version
 from registry.queries import uploaded_artifact
@@ -73,11 +74,14 @@ def create_version(
     Raises:
         VersionInvalid: `version` is no semantic version.
         ArtifactUnknown: the contract or sample set was not uploaded.
+        ContractMismatch: the sample set is not for the contract's inputs and outputs.
         VersionDiffers: it exists with another contract or sample set.
     """
     check_version(version)
     contract = uploaded_artifact(contract_sha256, Artifact.Kind.CONTRACT)
     samples = uploaded_artifact(sample_set_sha256, Artifact.Kind.SAMPLE_SET) if sample_set_sha256 else None
+    if samples is not None:
+        _check_samples(contract, samples)
     with transaction.atomic():
         row, created = Version.objects.get_or_create(
             model_line=model_line, version=version, defaults={"contract": contract, "sample_set": samples}
@@ -89,6 +93,14 @@ def create_version(
     if (row.contract_id, row.sample_set_id) != (contract.pk, samples.pk if samples else None):
         raise VersionDiffers(f"{row} exists with another contract or sample set; choose the next version")
     return row, created
+
+
+def _check_samples(contract: Artifact, samples: Artifact) -> None:
+    with store().as_file(samples.sha256) as path:
+        described = inspect_samples(path)
+    found = sample_differences(read_contract(contract), described["arrays"])
+    if found:
+        raise ContractMismatch(f"the sample set is not one of this contract: {'; '.join(found)[:1500]}")
 
 
 def check_version(version: str) -> None:

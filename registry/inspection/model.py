@@ -17,8 +17,8 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.static_cost import static_cost_of
 from registry.inspection.errors import FileRefused
 
-MAX_NODES = 200_000
-MAX_TENSORS = 200_000
+MAX_NODES = 50_000
+MAX_TENSORS = 100_000
 MAX_PORTS = 256
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from registry.contracts import differences
+from registry.contracts import differences, sample_differences
 from tests.factories.registry import contract
 
 KEPT = {"inputs": contract()["inputs"], "outputs": contract()["outputs"]}
@@ -50,3 +50,24 @@ def test_model_open_where_the_contract_is_fixed_keeps_it() -> None:
     fixed = contract()
     fixed["inputs"][0]["shape"] = [1, 4]
     assert differences(fixed, KEPT) == []
+
+
+ARRAYS = {"input:image": {"dtype": "float32", "shape": [5, 4]}, "golden:logits": {"dtype": "float32", "shape": [5, 3]}}
+
+
+def test_sample_set_with_every_input_and_some_outputs_fits() -> None:
+    assert sample_differences(contract(), {**ARRAYS, "labels": {"dtype": "int64", "shape": [5]}}) == []
+
+
+@pytest.mark.parametrize(
+    ("arrays", "word"),
+    [
+        ({"golden:logits": ARRAYS["golden:logits"]}, "no array input:image"),
+        ({**ARRAYS, "input:more": ARRAYS["input:image"]}, "no input 'more'"),
+        ({**ARRAYS, "golden:more": ARRAYS["input:image"]}, "no output 'more'"),
+        ({**ARRAYS, "input:image": {"dtype": "float64", "shape": [5, 4]}}, "float64"),
+    ],
+)
+def test_sample_set_that_does_not_fit_is_told_how(arrays: dict[str, Any], word: str) -> None:
+    (difference,) = sample_differences(contract(), arrays)
+    assert word in difference

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 from rest_framework.test import APIClient
 
@@ -110,6 +111,16 @@ def test_version_of_an_unknown_line_or_contract_is_refused(publisher: APIClient)
     for sha256 in ("f" * 64, model.sha256):
         response = send(publisher, "PUT", "/models/digits/versions/1.0.0", {"contract_sha256": sha256})
         assert_problem(response, 422, "artifact-unknown")
+
+
+def test_version_with_a_sample_set_of_another_contract_is_refused(publisher: APIClient) -> None:
+    make_line()
+    contract = make_artifact(contract_bytes(), "contract")
+    samples = make_artifact(sample_set(more={"input:other": np.zeros((5, 1))}), "sample-set")
+    wish = {"contract_sha256": contract.sha256, "sample_set_sha256": samples.sha256}
+    body = assert_problem(send(publisher, "PUT", "/models/digits/versions/1.0.0", wish), 422, "contract-mismatch")
+    assert "other" in body["detail"]
+    assert not Version.objects.exists()
 
 
 def _variant_address(version: Version, name: str = "fp32") -> str:

@@ -39,10 +39,10 @@ def small_disk_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
         yield running
 
 
-@pytest.fixture(scope="module")
-def large_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A valid ONNX of 100 MB of weights that do not compress."""
-    path = tmp_path_factory.mktemp("models") / "large.onnx"
+@pytest.fixture
+def large_model(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A valid ONNX of 100 MB of weights that do not compress, another one for each test."""
+    path = tmp_path / "large.onnx"
     rows = LARGE_BYTES // 4 // 1024 // 8
     rng = np.random.default_rng(0)
     nodes, weights, name = [], [], "image"
@@ -52,7 +52,7 @@ def large_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         nodes.append(helper.make_node("MatMul", [name, f"w{layer}"], [f"h{layer}"]))
         name = f"h{layer}"
     ports = [helper.make_tensor_value_info(port, TensorProto.FLOAT, ["N", 1024]) for port in ("image", name)]
-    graph = helper.make_graph(nodes, "large", ports[:1], ports[1:], weights)
+    graph = helper.make_graph(nodes, request.node.name, ports[:1], ports[1:], weights)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
     return path
 

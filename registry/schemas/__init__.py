@@ -1,0 +1,1 @@
+"""JSON Schemas of files that the registry takes, as package data."""
