@@ -85,7 +85,7 @@ def test_keyboard_reaches_the_content_first(open_tab: OpenTab) -> None:
 
 def test_everything_reads_and_works_without_javascript(open_tab: OpenTab) -> None:
     page = open_tab("operator", javascript=False).open("/models/digits/")
-    expect(page.get_by_text("The chart needs JavaScript")).to_be_visible()
+    expect(page.get_by_text("The chart is drawn by JavaScript")).to_be_visible()
     expect(page.locator("#accuracy-cost")).to_be_hidden()
     row = page.get_by_role("row", name=re.compile(r"^1\.1\.0 int8"))
     expect(row).to_contain_text("97.8")

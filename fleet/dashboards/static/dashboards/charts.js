@@ -1,7 +1,8 @@
 /* Draws the figures that the server wrote into the page with json_script.
 
    <div class="chart" data-figures="id of the script" data-figure="key">: the script holds {key: {data, layout}}.
-   A button with data-measure or data-scale inside the same [data-chart] changes the key ("bytes-linear", "money-log", ...).
+   The buttons of a [data-switch="measure"] and a [data-switch="scale"] inside the same [data-chart] change the key ("bytes-linear", "money-log", ...).
+   Until this has run, the chart is hidden and [data-instead] says where the numbers are.
    Strings "var(--name)" anywhere in a figure become the page's own colours, again whenever light changes to dark. */
 "use strict";
 
@@ -48,6 +49,8 @@
         draw(element);
       });
     }
+    element.hidden = false;
+    frame.querySelector("[data-instead]").hidden = true;
     draw(element);
     window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw(element));
   };
