@@ -68,6 +68,8 @@ class Stack:
 
     def __enter__(self) -> Self:
         try:
+            if not self.admin:
+                self.prepare()
             self.start()
         except BaseException:
             self.children.end_all()
@@ -84,12 +86,15 @@ class Stack:
         """The admin's API token."""
         return self.admin["token"]
 
-    def start(self) -> None:
-        """Prepare the database and the admin, then start server and worker and wait until the server answers."""
+    def prepare(self) -> None:
+        """Make the database and the admin. What it made is in `admin` and below `home`, and may be copied."""
         self.cli("manage", "migrate", "--verbosity", "0")
         self.admin = json.loads(
             self.cli("manage", "bootstrap_admin", "--username", ADMIN, "--random", "--token-name", "stack", "--json")
         )
+
+    def start(self) -> None:
+        """Start server and worker, and wait until the server answers."""
         self.children.environment["SMALLFLEET_TOKEN"] = self.token
         self.start_server()
         if self.worker:

@@ -1,5 +1,6 @@
 """A whole Smallfleet of real processes for each flow: server, worker, agents, the command line."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -64,8 +65,20 @@ class Flow(Stack):
         return bool(rows) and all(row["state"] not in {"wanted", "building"} for row in rows)
 
 
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    """A migrated database with an admin, made once and copied by every flow."""
+    stack = Stack(tmp_path_factory.mktemp("prepared"), port=free_port())
+    stack.prepare()
+    return stack
+
+
 @pytest.fixture
-def flow(tmp_path: Path) -> Iterator[Flow]:
+def flow(prepared: Stack, tmp_path: Path) -> Iterator[Flow]:
     """A running stack with its own database, store and ports."""
-    with Flow(tmp_path / "stack", port=free_port()) as stack:
+    home = tmp_path / "stack"
+    shutil.copytree(prepared.home, home)
+    stack = Flow(home, port=free_port())
+    stack.admin = prepared.admin
+    with stack:
         yield stack
