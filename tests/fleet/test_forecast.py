@@ -78,7 +78,7 @@ def test_each_installation_takes_its_cheapest_way(
 @pytest.mark.parametrize(("held", "way"), [(holding(current=NEW), "there"), (holding(previous=NEW), "previous")])
 def test_what_the_device_has_costs_nothing(held: Holding, way: str) -> None:
     cost = cost_of(target(), [held], {})
-    assert (cost.bytes_total, cost.money_total, cost.devices_by_way[way]) == (0, 0, 1)
+    assert (cost.bytes_total, cost.money_total, cost.devices_by_way[way]) == (0, Decimal(0), 1)
     assert not cost.is_upper_bound
 
 

@@ -111,7 +111,8 @@ def test_ledger_over_the_wire(
 
 def test_rollout_without_bytes_has_an_empty_ledger(rollout: Rollout) -> None:
     ledger = ledger_of_rollout(rollout)
-    assert (ledger.agent_bytes, ledger.server_bytes, ledger.money, ledger.by_way) == (0, None, 0, ())
+    assert (ledger.agent_bytes, ledger.server_bytes, ledger.money) == (0, None, Decimal(0))
+    assert not ledger.by_way
 
 
 def test_redirect_leaves_the_servers_count_null(devices: tuple[EnrolledDevice, EnrolledDevice]) -> None:

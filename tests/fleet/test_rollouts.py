@@ -171,6 +171,35 @@ def test_of_two_overlapping_rollouts_started_at_once_one_runs() -> None:
     assert len(set(Installation.objects.values_list("target", flat=True))) == 1
 
 
+@pytest.mark.django_db(transaction=True)
+def test_rollouts_start_and_abort_while_devices_speak_and_nobody_waits_in_a_circle() -> None:
+    """Every writer takes its locks in one order: devices, then the line, then installations by their ids."""
+    old, new = make_variant("1.0.0"), make_variant("1.1.0")
+    words = make_variant(line="words")
+    devices = [make_device() for _ in range(6)]
+    for device in devices:
+        device.holds(old)
+
+    def speak(device: EnrolledDevice) -> None:
+        for number in range(4):
+            device.holds(new if number % 2 else old)
+            record_events(device=device.row, events=messages(Script(new).story()))
+            device.holds(words if number % 2 else None, line="words")
+
+    def operate() -> None:
+        for _ in range(4):
+            try:
+                rollout = make_rollout(new)
+            except CohortEmpty:  # all have dropped the line for the moment
+                continue
+            if rollout.state == State.RUNNING:
+                abort_rollout(actor=SYSTEM, rollout=rollout)
+
+    in_threads(operate, *[lambda device=device: speak(device) for device in devices])
+    assert Installation.objects.filter(model_line=words.version.model_line, active=True).count() == len(devices)
+    assert not Rollout.objects.filter(state=State.RUNNING).exists()
+
+
 @pytest.mark.django_db
 class TestAfterStart:
     def test_pause_keeps_what_closes_meanwhile_and_resume_finishes(self) -> None:
