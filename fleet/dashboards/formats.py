@@ -1,5 +1,6 @@
 """Numbers for people: bytes, money, time, shares. Absent is a dash, never 0. Pure; charts and template filters share it."""
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -20,15 +21,23 @@ def bytes_text(count: float | None) -> str:
     return f"{scaled:.{min(unit, 1)}f}{_SPACE}{_BYTE_UNITS[unit]}"
 
 
-def money_text(amount: Decimal | float | None, currency: str) -> str:
-    """An amount with its currency: to the cent, and below a tenth to two significant digits."""
-    if amount is None:
-        return ABSENT
+def amount_text(amount: Decimal | float) -> str:
+    """An amount of money: to the cent, and below a tenth to two significant digits."""
     value = Decimal(amount)
     if 0 < value < Decimal("0.0001"):
-        return f"< 0.0001{_SPACE}{currency}"
+        return "< 0.0001"
     decimals = 2 if value == 0 or value >= Decimal("0.1") else 3 if value >= Decimal("0.01") else 4
-    return f"{value:,.{decimals}f}{_SPACE}{currency}".replace(",", _THOUSANDS)
+    return f"{value:,.{decimals}f}".replace(",", _THOUSANDS)
+
+
+def money_text(amount: Decimal | float | None, currency: str) -> str:
+    """An amount with its currency."""
+    return ABSENT if amount is None else f"{amount_text(amount)}{_SPACE}{currency}"
+
+
+def tick_text(text: str) -> str:
+    """A number beside a tick of an axis, without decimals that say nothing: `500 kB` for `500.0 kB`."""
+    return re.sub(r"\.0+(?=\D|$)", "", text)
 
 
 def ms_text(nanoseconds: float | None) -> str:

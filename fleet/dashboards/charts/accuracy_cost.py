@@ -59,13 +59,13 @@ def pareto_front(costs: Sequence[float], values: Sequence[float], *, higher_is_b
 
 def accuracy_cost_chart(points: Sequence[VariantPoint], *, metric: str, currency: str) -> dict[str, Figure]:
     """The figures that the page switches between, by `<measure>-<scale>`: bytes or money, linear or log."""
-
-    def money(amount: float) -> str:
-        return formats.money_text(amount, currency)
-
     measures = {
         "bytes": ([float(point.cost_bytes) for point in points], formats.bytes_text, "bytes for the whole fleet"),
-        "money": ([float(point.cost_money) for point in points], money, f"{currency} for the whole fleet"),
+        "money": (
+            [float(point.cost_money) for point in points],
+            formats.amount_text,
+            f"{currency} for the whole fleet",
+        ),
     }
     scales = {"linear": linear_axis, "log": log_axis}
     return {

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fleet.dashboards.charts.style import Figure
+from fleet.dashboards.formats import tick_text
 
 _LEAST_STEPS = 4
 
@@ -41,7 +42,7 @@ def linear_axis(title: str, costs: Sequence[float], text: Callable[[float], str]
         "type": "linear",
         "title": {"text": title},
         "tickvals": ticks,
-        "ticktext": ["0" if tick == 0 else text(tick) for tick in ticks],
+        "ticktext": ["0" if tick == 0 else tick_text(text(tick)) for tick in ticks],
         "range": [-0.06 * highest, 1.12 * highest],
         "zeroline": False,
     }
@@ -54,6 +55,7 @@ def log_axis(title: str, costs: Sequence[float], text: Callable[[float], str]) -
     first = math.floor(math.log10(min(positive)))
     last = max(first + 1, math.ceil(math.log10(max(positive))))
     decades = [10.0**exponent for exponent in range(first, last + 1)]
+    words = [tick_text(text(decade)) for decade in decades]
     zero = 10.0 ** (first - 0.5)
     with_zero = any(cost == 0 for cost in costs)
     low = first - (0.75 if with_zero else 0.15)
@@ -61,7 +63,7 @@ def log_axis(title: str, costs: Sequence[float], text: Callable[[float], str]) -
         "type": "log",
         "title": {"text": title},
         "tickvals": [zero, *decades] if with_zero else decades,
-        "ticktext": ["0", *map(text, decades)] if with_zero else [text(decade) for decade in decades],
+        "ticktext": ["0", *words] if with_zero else words,
         "range": [low, last + 0.15],
     }
     return CostAxis(spec, zero=zero)

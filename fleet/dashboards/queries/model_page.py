@@ -169,7 +169,8 @@ def _rows(
 
 def _with_front(rows: list[VariantRow], quality: Quality | None) -> list[VariantRow]:
     placed = [row for row in rows if row.cost is not None and row.evaluation is not None]
-    if quality is None or not placed:
+    # Where there is no fleet nothing costs anything, and the front would be the one best variant.
+    if quality is None or not any(row.cost.devices for row in placed if row.cost is not None):
         return rows
     costs = [float(row.cost.bytes_total) for row in placed if row.cost is not None]
     values = [row.evaluation.value for row in placed if row.evaluation is not None]

@@ -74,6 +74,14 @@ def test_moment_is_told_from_now(ago: timedelta, text: str) -> None:
     assert formats.relative_text(NOW - ago, NOW) == text
 
 
+@pytest.mark.parametrize(
+    ("text", "tick"),
+    [("500.0 kB", "500 kB"), ("200.00", "200"), ("0.50", "0.50"), ("1.2 MB", "1.2 MB"), ("1000", "1000")],
+)
+def test_ticks_drop_decimals_that_say_nothing(text: str, tick: str) -> None:
+    assert formats.tick_text(text) == tick
+
+
 def test_metric_reads_as_percent_only_where_it_is_a_share() -> None:
     assert plain(formats.metric_text(0.9833, "top1-accuracy")) == "98.3 %"
     assert formats.metric_text(12.3456, "perplexity") == "12.35"

@@ -160,6 +160,7 @@ def test_model_without_devices_has_a_table_and_no_chart(operator: Client) -> Non
     assert 'models = ["digits"]' in page
     assert "98.3 %" in page
     assert "plotly" not in page
+    assert "Pareto" not in page
 
 
 def test_overview_counts_devices_rollouts_bytes_and_troubles(viewer: Client) -> None:
