@@ -114,6 +114,9 @@ class EvaluationRequestSerializer(serializers.Serializer[Any]):
 class EvaluationSerializer(serializers.ModelSerializer[Evaluation]):
     """An evaluation of a variant."""
 
+    # Declared, because the range that DRF finds by itself is the database's, and so would be the OpenAPI document.
+    sample_count = serializers.IntegerField(read_only=True)
+
     class Meta:
         model = Evaluation
         fields = [

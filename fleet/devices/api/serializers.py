@@ -110,6 +110,9 @@ class EnrollmentTokenRequestSerializer(serializers.Serializer[Any]):
 class EnrollmentTokenSerializer(serializers.ModelSerializer[EnrollmentToken]):
     """An enrollment token without its secret."""
 
+    # Declared, because the range that DRF finds by itself is the database's, and so would be the OpenAPI document.
+    uses = serializers.IntegerField(read_only=True)
+    used = serializers.IntegerField(read_only=True)
     link_class = serializers.SlugRelatedField[LinkClass](slug_field="name", read_only=True, allow_null=True)
     attributes = serializers.DictField(child=serializers.CharField(), read_only=True)
 

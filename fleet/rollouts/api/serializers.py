@@ -58,6 +58,8 @@ class RolloutSerializer(serializers.ModelSerializer[Rollout]):
     sha256 = serializers.CharField(source="target.artifact.sha256", read_only=True)
     group = serializers.CharField(source="group.name", read_only=True, allow_null=True, default=None)
     created_by = serializers.CharField(source="created_by.username", read_only=True, allow_null=True, default=None)
+    # Declared, because the range that DRF finds by itself is the database's, and so would be the OpenAPI document.
+    wait_for_delta_s = serializers.IntegerField(read_only=True)
     forecast = ForecastSerializer(read_only=True, allow_null=True)
 
     class Meta:
