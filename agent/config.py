@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 from urllib.parse import urlsplit
 
 from agent.errors import WrongConfiguration
+from agent.toml_table import Table
 from benchmarks.tiers import TIER_NAMES, Tier
 
 DEFAULT_PATH = Path("/etc/smallfleet/agent.toml")
@@ -25,9 +25,6 @@ ENVIRONMENT_KEYS = ("server", "state_dir", "name", "device_class", "poll_interva
 GIB = 1 << 30
 # A model line's name is used as a directory name, so this is also what keeps paths inside the state directory.
 MODEL_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
-ATTRIBUTE_KEY = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,62}")
-# The server takes 64; the rest is for the facts of the machine.
-MAX_ATTRIBUTES = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +92,7 @@ def load(path: Path, environment: Mapping[str, str] | None = None) -> Config:
         document = tomllib.loads(path.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise WrongConfiguration(str(path), f"cannot be read as TOML: {error}") from error
-    return _config(_Table("", document | _from_environment(os.environ if environment is None else environment)))
+    return _config(Table("", document | _from_environment(os.environ if environment is None else environment)))
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
@@ -120,84 +117,7 @@ def _typed(key: str, text: str) -> object:
     return text
 
 
-class _Table:
-    """One TOML table whose values are taken out by type; what is left over at the end is an unknown key."""
-
-    def __init__(self, prefix: str, document: Mapping[str, Any]) -> None:
-        self._prefix = prefix
-        self._left = dict(document)
-
-    def _pop(self, key: str) -> Any:
-        return self._left.pop(key, None)
-
-    def wrong(self, key: str, problem: str) -> WrongConfiguration:
-        return WrongConfiguration(self._prefix + key, problem)
-
-    def text(self, key: str, default: str | None = None, *, most: int = 1000) -> str:
-        value = self._pop(key)
-        if value is None and default is not None:
-            return default
-        if not isinstance(value, str) or not value.strip() or len(value) > most:
-            raise self.wrong(key, f"must be a text of 1 to {most} characters, is {value!r}")
-        return value
-
-    def number(self, key: str, default: float, *, least: float, most: float) -> float:
-        value = self._pop(key)
-        if value is None:
-            return default
-        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-            raise self.wrong(key, f"must be a number from {least:g} to {most:g}, is {value!r}")
-        return float(value)
-
-    def optional_number(self, key: str, *, least: float, most: float) -> float | None:
-        return self.number(key, least, least=least, most=most) if key in self._left else None
-
-    def integer(self, key: str, default: int, *, least: int, most: int) -> int:
-        value = self.number(key, default, least=least, most=most)
-        if value != int(value):
-            raise self.wrong(key, f"must be a whole number, is {value!r}")
-        return int(value)
-
-    def boolean(self, key: str, *, default: bool) -> bool:
-        value = self._pop(key)
-        if value is None:
-            return default
-        if not isinstance(value, bool):
-            raise self.wrong(key, f"must be true or false, is {value!r}")
-        return value
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        value = self._pop(key)
-        if value is None:
-            return ()
-        if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
-            raise self.wrong(key, f"must be a list of texts, is {value!r}")
-        return tuple(value)
-
-    def table(self, key: str) -> "_Table":
-        value = self._pop(key)
-        if value is not None and not isinstance(value, dict):
-            raise self.wrong(key, f"must be a table, is {value!r}")
-        return _Table(f"{self._prefix}{key}.", value or {})
-
-    def text_values(self) -> dict[str, str]:
-        """Take everything that is left, as a mapping of texts that the server's attributes may be."""
-        if len(self._left) > MAX_ATTRIBUTES:
-            raise WrongConfiguration(self._prefix.rstrip("."), f"at most {MAX_ATTRIBUTES} attributes")
-        for key, value in self._left.items():
-            if not ATTRIBUTE_KEY.fullmatch(key):
-                raise self.wrong(key, "must be a letter, then at most 62 letters, digits, '.', '_' or '-'")
-            if not isinstance(value, str) or len(value) > 200:
-                raise self.wrong(key, f"must be a text of at most 200 characters, is {value!r}")
-        taken, self._left = self._left, {}
-        return taken
-
-    def finish(self) -> None:
-        for key in self._left:
-            raise self.wrong(key, "is no key that the agent knows")
-
-
-def _config(table: _Table) -> Config:
+def _config(table: Table) -> Config:
     allow_insecure = table.boolean("allow_insecure", default=False)
     config = Config(
         server=_server(table, allow_insecure=allow_insecure),
@@ -219,7 +139,7 @@ def _config(table: _Table) -> Config:
     return config
 
 
-def _server(table: _Table, *, allow_insecure: bool) -> str:
+def _server(table: Table, *, allow_insecure: bool) -> str:
     server = table.text("server").rstrip("/")
     parts = urlsplit(server)
     if parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment or parts.username:
@@ -239,7 +159,7 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _models(table: _Table) -> tuple[str, ...]:
+def _models(table: Table) -> tuple[str, ...]:
     models = table.texts("models")
     for model in models:
         if not MODEL_NAME.fullmatch(model):
@@ -249,14 +169,14 @@ def _models(table: _Table) -> tuple[str, ...]:
     return models
 
 
-def _absolute(table: _Table, key: str, *, default: str) -> Path:
+def _absolute(table: Table, key: str, *, default: str) -> Path:
     path = Path(table.text(key, default))
     if not path.is_absolute():
         raise table.wrong(key, f"must be an absolute path, is {str(path)!r}")
     return path
 
 
-def _policy(table: _Table) -> Policy:
+def _policy(table: Table) -> Policy:
     policy = Policy(
         max_delta_wait_s=table.number("max_delta_wait_s", Policy().max_delta_wait_s, least=0, most=30 * 86_400),
         retry_failed_s=table.number("retry_failed_s", Policy().retry_failed_s, least=0, most=86_400),
@@ -265,7 +185,7 @@ def _policy(table: _Table) -> Policy:
     return policy
 
 
-def _download(table: _Table) -> Download:
+def _download(table: Table) -> Download:
     rate = table.integer("rate_limit_bytes_per_s", 0, least=1, most=1 << 40)
     download = Download(
         rate_limit_bytes_per_s=rate or None,
@@ -276,7 +196,7 @@ def _download(table: _Table) -> Download:
     return download
 
 
-def _children(table: _Table) -> Children:
+def _children(table: Table) -> Children:
     children = Children(
         memory_limit_mib=table.integer("memory_limit_mib", Children().memory_limit_mib, least=64, most=1 << 20),
         timeout_s=table.number("timeout_s", Children().timeout_s, least=1, most=86_400),
@@ -286,7 +206,7 @@ def _children(table: _Table) -> Children:
     return children
 
 
-def _bench(table: _Table) -> Bench:
+def _bench(table: Table) -> Bench:
     wanted = table.text("tier", Bench().tier)
     tier = next((name for name in TIER_NAMES if name == wanted), None)
     if tier is None:
@@ -300,7 +220,7 @@ def _bench(table: _Table) -> Bench:
     return bench
 
 
-def _ca_file(table: _Table) -> Path | None:
+def _ca_file(table: Table) -> Path | None:
     path = Path(table.text("ca_file", "-"))
     table.finish()
     if str(path) == "-":
@@ -310,7 +230,7 @@ def _ca_file(table: _Table) -> Path | None:
     return path
 
 
-def _hook(table: _Table) -> tuple[str, ...]:
+def _hook(table: Table) -> tuple[str, ...]:
     command = table.texts("post_activate")
     if command and not Path(command[0]).is_absolute():
         raise table.wrong("post_activate", f"must begin with an absolute path, is {command[0]!r}")

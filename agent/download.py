@@ -13,8 +13,9 @@ from pathlib import Path
 
 from agent import disk
 from agent.errors import ServerUnavailable, TransferRejected
-from agent.http import READ_BYTES, Client, raise_for
+from agent.http import Client, raise_for
 from agent.layout import Layout, sha256_of
+from agent.metering import READ_BYTES
 from agent.wire import Blob
 
 APPEND_BYTES = 1 << 18

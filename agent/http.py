@@ -6,18 +6,15 @@ when it leaves the server's origin. All of a response is bounded in size and in 
 """
 
 import http.client
-import io
 import json
 import logging
-import math
-import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from agent.config import is_loopback
@@ -27,18 +24,14 @@ from agent.errors import (
     RequestRefused,
     SayFirst,
     ServerUnavailable,
-    TooSlow,
     Unauthenticated,
     WireInvalid,
 )
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer, WriteableBuffer
+from agent.metering import Counted, Meter, MeteredHTTP, MeteredHTTPS
 
 MAX_REDIRECTS = 5
 MAX_ANSWER_BYTES = 1 << 20
 MAX_RETRY_AFTER_S = 86_400.0
-READ_BYTES = 1 << 16
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Other than these, a 4xx is final.
 TRANSIENT_STATUSES = frozenset({408, 425, 429})
@@ -49,99 +42,7 @@ HOME_HEADERS = frozenset({"Authorization", "Smallfleet-Attempt", "If-Range", "If
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """HTTP bytes and requests since the client was made."""
-
-    received: int = 0
-    sent: int = 0
-    requests: int = 0
-
-    def __sub__(self, earlier: "Counted") -> "Counted":
-        return Counted(self.received - earlier.received, self.sent - earlier.sent, self.requests - earlier.requests)
-
-
-@dataclass(slots=True)
-class _Meter:
-    """Counts bytes, and says how long the next read may take."""
-
-    timeout_s: float
-    received: int = 0
-    sent: int = 0
-    requests: int = 0
-    deadline_at: float = math.inf
-
-    def patience_s(self) -> float:
-        left_s = self.deadline_at - time.monotonic()
-        if left_s <= 0:
-            raise TooSlow("the deadline of the request passed")
-        return min(self.timeout_s, left_s)
-
-
-class _MeteredReader(io.RawIOBase):
-    """The reading half of a socket."""
-
-    def __init__(self, connected: socket.socket, meter: _Meter) -> None:
-        super().__init__()
-        self._socket = connected
-        # Holds its own reference: http.client closes the socket before it has read the last answer.
-        self._raw = connected.makefile("rb", buffering=0)
-        self._meter = meter
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: "WriteableBuffer") -> int | None:
-        self._socket.settimeout(self._meter.patience_s())
-        try:
-            count = self._raw.readinto(buffer)
-        except TimeoutError:
-            self._meter.patience_s()  # tells a passed deadline from a silent link
-            raise
-        self._meter.received += count or 0
-        return count
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _MeteredSocket:
-    """What `http.client` uses of a socket, counted."""
-
-    def __init__(self, connected: socket.socket, meter: _Meter) -> None:
-        self._socket = connected
-        self._meter = meter
-
-    def sendall(self, content: "ReadableBuffer") -> None:
-        self._socket.settimeout(self._meter.patience_s())
-        self._socket.sendall(content)
-        self._meter.sent += memoryview(content).nbytes
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_MeteredReader(self._socket, self._meter), READ_BYTES)
-
-    def close(self) -> None:
-        self._socket.close()
-
-
-class _MeteredHTTP(http.client.HTTPConnection):
-    meter: _Meter
-
-    def connect(self) -> None:
-        super().connect()
-        self.sock = cast("socket.socket", _MeteredSocket(self.sock, self.meter))
-
-
-class _MeteredHTTPS(http.client.HTTPSConnection):
-    meter: _Meter
-
-    def connect(self) -> None:
-        super().connect()
-        self.sock = cast("socket.socket", _MeteredSocket(self.sock, self.meter))
-
-
-_Connection = _MeteredHTTP | _MeteredHTTPS
+_Connection = MeteredHTTP | MeteredHTTPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,14 +74,14 @@ class Client:
     allow_insecure: bool = False
     _kept: _Connection | None = None
     _visited: _Connection | None = None
-    _meter: _Meter = field(init=False)
+    _meter: Meter = field(init=False)
     _tls: ssl.SSLContext | None = None
 
     def __post_init__(self) -> None:
-        self._meter = _Meter(self.timeout_s)
+        self._meter = Meter(self.timeout_s)
 
     def counted(self) -> Counted:
-        return Counted(self._meter.received, self._meter.sent, self._meter.requests)
+        return self._meter.counted()
 
     def close(self) -> None:
         """Drop the connections; the next request opens one."""
@@ -310,9 +211,9 @@ class Client:
         if url.scheme == "https":
             if self._tls is None:
                 self._tls = ssl.create_default_context(cafile=self.ca_file)
-            connection = _MeteredHTTPS(host, url.port, timeout=self.timeout_s, context=self._tls)
+            connection = MeteredHTTPS(host, url.port, timeout=self.timeout_s, context=self._tls)
         else:
-            connection = _MeteredHTTP(host, url.port, timeout=self.timeout_s)
+            connection = MeteredHTTP(host, url.port, timeout=self.timeout_s)
         connection.meter = self._meter
         return connection
 

@@ -172,7 +172,7 @@ class Agent:
     def _work(self, line: Line, entry: Callable[[], Entry | None]) -> Action:
         """Step until there is nothing to do, or the attempt failed: another one is not begun in the same cycle."""
         for _step in range(MAX_STEPS):
-            if line.gave_up:
+            if line.record.gave_up:
                 self._gave_up = True
                 return Idle("gave-up")
             action = line.step(entry())
@@ -188,7 +188,9 @@ class Agent:
         return any(reports)
 
     def _line(self, model: str, source: Source) -> Line:
-        return Line(model, self.config, self.layout, self.store, self.clock, source)
+        return Line.open(
+            model, config=self.config, layout=self.layout, store=self.store, clock=self.clock, source=source
+        )
 
     def _learn_facts(self) -> None:
         """Ask the facts child once per boot and version; without facts the device says only what is configured."""

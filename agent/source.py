@@ -7,8 +7,9 @@ from typing import ClassVar, Protocol
 
 from agent.config import Download
 from agent.download import download
-from agent.http import Client, Counted
+from agent.http import Client
 from agent.layout import Layout
+from agent.metering import Counted
 from agent.wire import Blob
 
 

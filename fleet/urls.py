@@ -1,10 +1,10 @@
 """Where everything is: `/api/v1/` is the wire of all packages, `/admin/` is read-only, the rest are the operators' pages."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularJSONAPIView
 
-api_v1 = [
+api_v1: list[URLPattern | URLResolver] = [
     path("openapi.json", SpectacularJSONAPIView.as_view(permission_classes=[]), name="openapi"),
     path("", include("access.api.urls")),
     path("", include("registry.api.urls")),

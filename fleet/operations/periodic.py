@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from django.conf import settings
-from django.conf import settings
 from django.db import close_old_connections, connections
 
 from fleet.devices.recognition import recognise_artifacts

@@ -54,6 +54,7 @@ class ArtifactView(APIView):
         return [requires(Scope.READ, device=True)()]
 
     @extend_schema(
+        description="The bytes, whole or a single range of them, or the address where the object store serves them.",
         parameters=[
             OpenApiParameter("Range", str, OpenApiParameter.HEADER, description="a single range of bytes"),
             OpenApiParameter("If-Range", str, OpenApiParameter.HEADER),

@@ -71,8 +71,8 @@ class Staged:
     """A file that is written, waits for its check and becomes an artifact; used with `with`, which removes what is left of it."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         with full_disk_refused():
+            folder.mkdir(parents=True, exist_ok=True)
             self._fd, name = tempfile.mkstemp(prefix=STAGED_PREFIX, dir=folder)
         self.path = Path(name)
         self._open = True

@@ -37,7 +37,7 @@ def _classes(base: type[ProblemError]) -> Iterator[type[ProblemError]]:
         yield from _classes(child)
 
 
-@pytest.mark.parametrize("error_class", sorted(set(_classes(ProblemError)), key=lambda c: c.__qualname__))
+@pytest.mark.parametrize("error_class", sorted(set(_classes(ProblemError)), key=str))
 def test_error_class_builds_prints_and_renders(error_class: type[ProblemError]) -> None:
     error = error_class("expected a, got b; send a")
     assert "expected a" in str(error)

@@ -175,13 +175,23 @@ def test_agent_waits_for_a_pending_delta_and_then_takes_what_is_there(device: De
 
 
 def test_withdrawn_target_closes_the_attempt(device: Device, server: StandIn) -> None:
-    wanted = entry(server, OLD, delta_pending=True)
+    wanted = entry(server, OLD)
     server.entries = [wanted]
+    server.problems["artifacts"] = (503, "busy")
     device.cycle()
     server.entries = [{**wanted, "target": None}]
     device.cycle()
     assert server.details("failed")[0]["reason"] == "withdrawn"
     assert device.state()["pending"] is None
+
+
+def test_target_withdrawn_before_anything_was_done_ends_without_a_word(device: Device, server: StandIn) -> None:
+    wanted = entry(server, OLD, delta_pending=True)
+    server.entries = [wanted]
+    device.cycle()
+    server.entries = [{**wanted, "target": None}]
+    device.cycle()
+    assert (device.state()["pending"], server.events) == (None, {})
 
 
 def test_benchmark_after_activation_is_reported(device: Device, server: StandIn) -> None:

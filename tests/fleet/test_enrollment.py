@@ -113,7 +113,9 @@ def test_revoked_and_unknown_devices_are_refused_alike() -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(("method", "path"), [("get", "poll"), ("post", "poll"), ("post", "events"), ("post", "reports")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("get", "poll"), ("post", "poll"), ("post", "events"), ("post", "reports")]
+)
 def test_device_routes_refuse_people_and_strangers(method: str, path: str) -> None:
     from tests.factories.people import api_as
 

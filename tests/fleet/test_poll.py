@@ -86,7 +86,8 @@ def test_etag_covers_the_answer_and_the_saying_but_not_the_interval() -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "matches"), [('"a"', True), ('W/"a"', True), ('"b", "a"', True), ("*", True), ('"b"', False), ("", False)]
+    ("header", "matches"),
+    [('"a"', True), ('W/"a"', True), ('"b", "a"', True), ("*", True), ('"b"', False), ("", False)],
 )
 def test_etag_matches_as_in_rfc_9110(header: str, *, matches: bool) -> None:
     assert etag_matches(header, '"a"') is matches

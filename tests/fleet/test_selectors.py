@@ -16,7 +16,10 @@ from tests.factories.fleet import make_device, make_fleet, make_link_class, make
     [
         ("", ()),
         ("site=berlin", (Term("site", Operator.EQUALS, "berlin"),)),
-        (" site = berlin , board!=pi4 ", (Term("site", Operator.EQUALS, "berlin"), Term("board", Operator.DIFFERS, "pi4"))),
+        (
+            " site = berlin , board!=pi4 ",
+            (Term("site", Operator.EQUALS, "berlin"), Term("board", Operator.DIFFERS, "pi4")),
+        ),
         ("camera,!camera", (Term("camera", Operator.HAS), Term("camera", Operator.LACKS))),
     ],
 )
@@ -24,7 +27,9 @@ def test_query_parses_to_terms(text: str, terms: tuple[Term, ...]) -> None:
     assert parse_query(text) == terms
 
 
-@pytest.mark.parametrize("text", ["=berlin", "site=", "site==x", "a b", "!", ",", "1st=x", "ä=1", "site=a=b", "x,", "!=pi4"])
+@pytest.mark.parametrize(
+    "text", ["=berlin", "site=", "site==x", "a b", "!", ",", "1st=x", "ä=1", "site=a=b", "x,", "!=pi4"]
+)
 def test_query_that_cannot_be_read_names_the_bad_term(text: str) -> None:
     with pytest.raises(QueryInvalid) as refused:
         parse_query(text)
