@@ -1,0 +1,97 @@
+"""Bringing what an attempt needs, and telling what it cost: each byte once, of transfers that failed or were killed too."""
+
+import time
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from agent import slots
+from agent.errors import BundleInvalid, RequestRefused, TransferRejected, Unauthenticated
+from agent.layout import Layout
+from agent.metering import Counted
+from agent.record import Event, Record
+from agent.source import Source
+from agent.state import Setback
+from agent.wire import Blob
+
+
+class NotGiven(Exception):
+    """The source will not give an artifact, or gives other bytes; `setback` says why."""
+
+    def __init__(self, setback: Setback) -> None:
+        self.setback = setback
+        super().__init__(setback.detail)
+
+
+@dataclass(slots=True)
+class Fetching:
+    """Brings the artifacts of one line's attempt to `downloads/` and `samples/`."""
+
+    record: Record
+    layout: Layout
+    source: Source
+    models: tuple[str, ...]
+
+    def bring_companions(self) -> None:
+        """Contract and sample set: small, and without them the model is no use.
+
+        Raises:
+            NotGiven: one of them cannot be had.
+            ServerUnavailable, Unauthenticated, OSError: the attempt goes on later.
+        """
+        target = self.record.pending.target
+        if slots.find_contract(self.layout, self.models, target.contract.sha256) is None:
+            self._bring(target.contract, "contract")
+        samples = target.sample_set
+        if samples is not None and not self.layout.sample_set(samples.sha256).is_file():
+            self._bring(samples, "sample-set")
+            self.layout.keep_sample_set(samples.sha256)
+
+    def bring_offer(self) -> None:
+        """The bytes of the chosen way; nothing, when the target's slot is complete already.
+
+        Raises:
+            As `bring_companions`.
+        """
+        offer, target = self.record.offer, self.record.pending.target
+        if not slots.is_complete(self.layout.line(self.record.model), target.sha256):
+            self._bring(Blob(offer.sha256, offer.size_bytes), offer.way)
+
+    def _bring(self, blob: Blob, way: str) -> None:
+        # Bytes that a killed process received and never told of are on disk; their headers are lost.
+        received = self.layout.received_bytes(blob.sha256) if self.source.is_link else 0
+        untold = max(0, received - self.record.pending.accounted.get(blob.sha256, 0))
+        if self.layout.downloaded(blob.sha256).is_file() and not untold:
+            return
+        before, started_at = self.source.counted(), time.monotonic()
+        try:
+            self.source.fetch(blob, attempt=self.record.pending.attempt)
+        except (RequestRefused, TransferRejected, BundleInvalid) as error:
+            if isinstance(error, Unauthenticated):  # that is no fault of the artifact
+                raise
+            raise NotGiven(_setback_of(error)) from error
+        finally:
+            spent = self.source.counted() - before
+            if spent.requests or untold:
+                self._tell(blob, self._transferred(blob, way, spent, untold, time.monotonic() - started_at))
+
+    def _tell(self, blob: Blob, event: Event) -> None:
+        pending = self.record.pending
+        accounted = {**pending.accounted, blob.sha256: self.layout.received_bytes(blob.sha256)}
+        self.record.advance(replace(pending, accounted=MappingProxyType(accounted)), event)
+
+    def _transferred(self, blob: Blob, way: str, spent: Counted, untold: int, duration_s: float) -> Event:
+        return "transferred", {
+            "artifact": blob.sha256,
+            "way": way,
+            "bytes_received": spent.received + untold,
+            "bytes_sent": spent.sent,
+            "complete": self.layout.downloaded(blob.sha256).is_file(),
+            "requests": spent.requests,
+            "duration_s": round(duration_s, 3),
+        }
+
+
+def _setback_of(error: RequestRefused | TransferRejected | BundleInvalid) -> Setback:
+    if isinstance(error, RequestRefused):
+        return Setback("download", error.problem, str(error))
+    return Setback("download", error.reason, error.detail)

@@ -1,0 +1,103 @@
+"""The written side of one line's attempt: every change of its state is one commit, together with the events that tell of it."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from agent.clock import Clock
+from agent.state import Failure, LineState, Pending, Setback
+from agent.store import Store
+from agent.wire import Offer
+
+MAX_FAILURES_KEPT = 8
+# The kind and the detail of an event, as docs/wire.md has them.
+Event = tuple[str, Mapping[str, Any]]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Record:
+    """What is written down about one model line. `gave_up` tells that an attempt failed since this object was made."""
+
+    model: str
+    store: Store
+    clock: Clock
+    gave_up: bool = False
+
+    @property
+    def state(self) -> LineState:
+        return self.store.state.lines[self.model]
+
+    @property
+    def pending(self) -> Pending:
+        """The attempt under way; a defect where there is none."""
+        pending = self.state.pending
+        if pending is None:
+            raise RuntimeError(f"{self.model}: this step needs an attempt under way")
+        return pending
+
+    @property
+    def offer(self) -> Offer:
+        """The chosen way; a defect where none is chosen."""
+        offer = self.pending.offer
+        if offer is None:
+            raise RuntimeError(f"{self.model}: this step needs a chosen way")
+        return offer
+
+    def commit(self, line: LineState, *events: Event) -> None:
+        """Make the line's new state durable with its events, numbered on from the attempt's count."""
+        documents = []
+        if events:
+            pending = line.pending or self.pending
+            documents = [self._event(pending, index, event) for index, event in enumerate(events)]
+            if line.pending is not None:
+                line = replace(line, pending=replace(pending, seq=pending.seq + len(events)))
+        self.store.commit(self.store.state.with_line(self.model, line), documents)
+        for kind, detail in events:
+            log.info(kind, extra={"model": self.model, **{f"event_{key}": value for key, value in detail.items()}})
+
+    def advance(self, pending: Pending, *events: Event) -> None:
+        """The same, where only the attempt changes."""
+        self.commit(replace(self.state, pending=pending), *events)
+
+    def give_up(self, setback: Setback, *, permanent: bool) -> None:
+        """Close the attempt and remember why, so that it is not begun again at once, or at all."""
+        self.gave_up = True
+        pending = self.pending
+        key = (pending.target.sha256, pending.rollout)
+        earlier = self.state.failure_of(*key)
+        times = 1 + (earlier.times if earlier is not None else 0)
+        failure = Failure(*key, setback.reason, permanent, times, self.clock.now())
+        others = tuple(one for one in self.state.failures if (one.sha256, one.rollout) != key)
+        failures = (*others, failure)[-MAX_FAILURES_KEPT:]
+        self.commit(replace(self.state, pending=None, failures=failures), _failed(setback, permanent=permanent))
+
+    def abandon(self, setback: Setback) -> None:
+        """Close an attempt that the server no longer wants; one that was never told of ends without a word."""
+        told = self.pending.seq > 0
+        events = [_failed(setback, permanent=False)] if told else []
+        self.commit(replace(self.state, pending=None), *events)
+
+    def _event(self, pending: Pending, index: int, event: Event) -> dict[str, Any]:
+        kind, detail = event
+        return {
+            "attempt": pending.attempt,
+            "seq": pending.seq + index,
+            "kind": kind,
+            "at": self.clock.wall_time(),
+            "model": self.model,
+            "target": pending.target.sha256,
+            "rollout": pending.rollout,
+            "detail": dict(detail),
+        }
+
+
+def _failed(setback: Setback, *, permanent: bool) -> Event:
+    return "failed", {
+        "stage": setback.stage,
+        "reason": setback.reason,
+        "detail": setback.detail[:500],
+        "permanent": permanent,
+    }
