@@ -7,8 +7,9 @@ from semver import Version as Semver
 from fleet.rollouts.engine import LIVE
 from fleet.rollouts.models import Rollout
 from fleet.rollouts.queries import held_variants
+from registry.deltas.formats import BUILT_FORMAT
 from registry.deltas.services import request_patches
-from registry.models import Artifact, ModelLine, Variant, Version
+from registry.models import Artifact, ModelLine, Patch, Variant, Version
 
 # Patches to variants that no rollout is for yet are made for this many of a line's newest versions: the ones that may be rolled out next.
 PLANNED_VERSIONS = 2
@@ -42,6 +43,13 @@ def _newest_versions(line: ModelLine) -> list[Version]:
 
 
 def _request(targets: Iterable[Artifact], base_ids: Iterable[int]) -> None:
-    bases = list(Artifact.objects.filter(pk__in=base_ids))
-    for target in targets:
-        request_patches(target=target, bases=[base for base in bases if base.pk != target.pk])
+    """Ask for what was never asked for; the many times when there is nothing new this reads and takes no write lock."""
+    bases = {base.pk: base for base in Artifact.objects.filter(pk__in=base_ids)}
+    wanted = {target.pk: target for target in targets}
+    asked = set(
+        Patch.objects.filter(target__in=wanted, patch_format=BUILT_FORMAT).values_list("target", "base").distinct()
+    )
+    for pk, target in wanted.items():
+        pairs: set[tuple[int, int | None]] = {(pk, base) for base in (None, *bases) if base != pk}
+        if not pairs <= asked:
+            request_patches(target=target, bases=[base for base in bases.values() if (pk, base.pk) not in asked])

@@ -4,6 +4,8 @@ from itertools import product
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from access.actors import SYSTEM
 from access.models import AuditRecord
@@ -324,6 +326,15 @@ class TestPlannedPatches:
         plan_patches()
         pairs = set(Patch.objects.exclude(base=None).values_list("base", "target"))
         assert pairs == {(old.artifact.pk, target.artifact.pk) for target in targets}
+
+    def test_planning_again_writes_nothing(self) -> None:
+        make_device().holds(make_variant("1.0.0"))
+        make_variant("1.1.0")
+        plan_patches()
+        with CaptureQueriesContext(connection) as queries:
+            plan_patches()
+        assert queries.captured_queries
+        assert all(query["sql"].startswith("SELECT") for query in queries.captured_queries)
 
     def test_draft_rollout_has_its_patches_planned(self) -> None:
         old = make_variant("1.0.0")
