@@ -3,7 +3,7 @@
 from django.contrib import admin
 
 from access.admin import ReadOnlyAdmin
-from fleet.rollouts.models import Attempt, Event, Rollout
+from fleet.rollouts.models import Attempt, CohortMember, Event, Rollout
 
 
 @admin.register(Rollout)
@@ -11,7 +11,7 @@ class RolloutAdmin(ReadOnlyAdmin):
     """Plans."""
 
     list_display = ["target", "group", "state", "created_at", "closed_at"]
-    list_select_related = ["target", "group"]
+    list_select_related = ["target__version__model_line", "group"]
 
 
 @admin.register(Attempt)
@@ -27,3 +27,11 @@ class EventAdmin(ReadOnlyAdmin):
     """Facts."""
 
     list_display = ["attempt", "seq", "kind", "at", "received_at"]
+
+
+@admin.register(CohortMember)
+class CohortMemberAdmin(ReadOnlyAdmin):
+    """Whom a rollout reached, and how that ended."""
+
+    list_display = ["rollout", "installation", "outcome"]
+    list_select_related = ["rollout__target__version__model_line", "installation"]

@@ -78,16 +78,40 @@ def check_heard(device: Device) -> None:
         raise SayFirst("send POST /poll with what the device holds")
 
 
+# Of seven joined rows only what an answer is made of: the rest has JSON columns to decode, in each poll of each device.
+_POLLED_FIELDS = (
+    "device_id",
+    "current_sha256",
+    "previous_sha256",
+    "model_line__name",
+    "rollout__state",
+    "rollout__wait_for_delta_s",
+    "target__name",
+    "target__tolerances",
+    "target__artifact__sha256",
+    "target__artifact__size_bytes",
+    "target__version__version",
+    "target__version__state",
+    "target__version__contract__sha256",
+    "target__version__contract__size_bytes",
+    "target__version__sample_set__sha256",
+    "target__version__sample_set__size_bytes",
+)
+
+
 def poll_state(device: Device) -> list[InstallationState]:
     """What the server knows of each installation of the device: one query, and one more if there is something to fetch."""
     installations = list(
-        device.installations.filter(active=True).select_related(
+        device.installations.filter(active=True)
+        .select_related(
             "model_line",
             "rollout",
             "target__artifact",
             "target__version__contract",
             "target__version__sample_set",
         )
+        .only(*_POLLED_FIELDS)
+        .order_by()
     )
     held = {sha256 for row in installations for sha256 in (row.current_sha256, row.previous_sha256) if sha256}
     fetching = [row.target.artifact for row in installations if row.target and _has_to_fetch(row, row.target)]
