@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
+from urllib.parse import urlsplit
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -15,6 +16,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from access.actors import Actor, actor_of
 from access.errors import ProblemError
 from access.models import Scope
+
+# An agent speaks HTTP without TLS only to these, unless it is told otherwise.
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 P = ParamSpec("P")
 PersonView = Callable[Concatenate[HttpRequest, Actor, P], HttpResponse]
@@ -51,11 +55,13 @@ def render_page(
     request: HttpRequest, actor: Actor, template: str, context: Mapping[str, Any], *, status: int = 200
 ) -> HttpResponse:
     """Render a page with what every page needs: who looks, and what they may press."""
+    server_url = request.build_absolute_uri("/").rstrip("/")
     shared = {
         "actor": actor,
         "may_operate": Scope.OPERATE in actor.scopes,
         "may_administer": Scope.ADMINISTER in actor.scopes,
-        "server_url": request.build_absolute_uri("/").rstrip("/"),
+        "server_is_in_clear": not request.is_secure() and urlsplit(server_url).hostname not in LOOPBACK,
+        "server_url": server_url,
     }
     return render(request, template, {**shared, **context}, status=status)
 

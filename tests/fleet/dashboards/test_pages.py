@@ -150,6 +150,11 @@ def test_empty_installation_says_how_to_publish_and_enroll(operator: Client) -> 
     for path in ("/", "/devices/"):
         assert "smallfleet enroll-token" in text_of(operator.get(path)), path
         assert "smallfleet agent enroll --token" in text_of(operator.get(path)), path
+    # The agent refuses to send its credential in clear, except to its own machine.
+    for own in ("127.0.0.1:8000", "localhost", "[::1]:8000"):
+        assert "allow_insecure" not in text_of(operator.get("/devices/", headers={"host": own}))
+    assert "allow_insecure = true" in text_of(operator.get("/devices/", headers={"host": "testserver"}))
+    assert "allow_insecure" not in text_of(operator.get("/devices/", headers={"host": "testserver"}, secure=True))
     assert "No rollout yet" in text_of(operator.get("/rollouts/"))
 
 
