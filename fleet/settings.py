@@ -153,6 +153,12 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_ADD_EXPLICIT_BLANK_NULL_CHOICE": False,
+    "ENUM_NAME_OVERRIDES": {
+        "AttemptStateEnum": "fleet.rollouts.models.Attempt.State",
+        "PatchStateEnum": "registry.models.Patch.State",
+        "RolloutStateEnum": "fleet.rollouts.models.Rollout.State",
+        "VersionStateEnum": "registry.models.Version.State",
+    },
 }
 
 # JSON bodies. Artifacts are read as streams and have caps of their own.

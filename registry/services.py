@@ -15,6 +15,7 @@ from semver import Version as Semver
 from access.actors import Actor
 from access.services import record_audit
 from registry.contracts import differences, sample_differences
+from registry.deltas.services import request_patches
 from registry.errors import (
     ContractMismatch,
     EvaluationDiffers,
@@ -139,7 +140,8 @@ def add_variant(
     _check_contract(version, artifact)
     wanted = {"artifact": artifact, "base": base, "tolerances": _every_tolerance(tolerances or {})}
     with transaction.atomic():
-        if Version.objects.select_for_update().get(pk=version.pk).state == Version.State.YANKED:
+        current = Version.objects.select_for_update().get(pk=version.pk)
+        if current.state == Version.State.YANKED:
             raise VersionYanked(f"{version} was yanked and takes no variants; publish a new version")
         variant, created = _get_or_create_variant(version, name, wanted)
         if any(getattr(variant, field) != value for field, value in wanted.items()):
@@ -150,7 +152,14 @@ def add_variant(
             add_evaluation(actor=actor, variant=variant, measured=measured)
         if created:
             record_audit(actor=actor, action="add_variant", subject=str(variant), detail={"sha256": sha256})
+            if current.state == Version.State.PUBLISHED:
+                _want_first_install(variant)
     return variant, created
+
+
+def _want_first_install(variant: Variant) -> None:
+    """Have the packed form built before the first device asks; which deltas are worth building only the fleet knows."""
+    request_patches(target=variant.artifact, bases=())
 
 
 def _every_tolerance(tolerances: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,7 +221,7 @@ def add_evaluation(*, actor: Actor, variant: Variant, measured: Measured) -> tup
 
 
 def publish_version(*, actor: Actor, version: Version) -> Version:
-    """Make a draft available to rollouts; a published one stays as it is.
+    """Make a draft available to rollouts, and have its first installs packed; a published one stays as it is.
 
     Raises:
         VersionEmpty: it has no variant.
@@ -224,6 +233,8 @@ def publish_version(*, actor: Actor, version: Version) -> Version:
         draft = Version.objects.filter(pk=version.pk, state=Version.State.DRAFT)
         if draft.update(state=Version.State.PUBLISHED, published_at=timezone.now()):
             record_audit(actor=actor, action="publish_version", subject=str(version))
+            for variant in Variant.objects.filter(version=version).select_related("artifact"):
+                _want_first_install(variant)
         version.refresh_from_db()
     if version.state == Version.State.YANKED:
         raise VersionYanked(f"{version} was yanked ({version.yank_reason}); publish a new version")

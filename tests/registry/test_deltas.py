@@ -12,6 +12,7 @@ from django_tasks_db.models import DBTaskResult
 from rest_framework.test import APIClient
 
 import delta.format
+from access.actors import SYSTEM
 from delta import decoder
 from registry.children import ChildFailed
 from registry.deltas import building, jobs
@@ -20,6 +21,7 @@ from registry.deltas.formats import BUILT_FORMAT
 from registry.deltas.queries import Way, held_matrix, patches_pending, way_tables, ways_by_base, ways_to
 from registry.deltas.services import LOST_JOB, request_patches, resume_builds
 from registry.models import Artifact, Patch
+from registry.services import publish_version
 from registry.storage import store as current_store
 from tests.factories.registry import make_artifact, make_line, make_patch, make_variant, make_version, onnx_model
 from tests.registry.wire import files_in, send
@@ -314,3 +316,16 @@ def test_matrix_takes_two_queries_however_long(old: Artifact, new: Artifact, dja
         _wanted(base, target)
     with django_assert_num_queries(2):
         assert len([cell.target.variants for cell in held_matrix(line)]) == 4
+
+
+def test_publishing_has_first_installs_packed_and_no_draft_has() -> None:
+    version = make_version(make_line())
+    first = make_variant(version, "fp32", content=onnx_model(1))
+    assert not Patch.objects.exists()
+    publish_version(actor=SYSTEM, version=version)
+    added = make_variant(version, "int8", content=onnx_model(2))
+    publish_version(actor=SYSTEM, version=version)
+    assert list(Patch.objects.order_by("id").values_list("base", "target")) == [
+        (None, first.artifact_id),
+        (None, added.artifact_id),
+    ]
