@@ -6,7 +6,6 @@ cannot hear it. The one exception is an activation whose link was already replac
 
 import functools
 import importlib.metadata
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -33,7 +32,7 @@ from agent.poll import Saying, poll, saying
 from agent.source import ServerSource, Source
 from agent.state import Facts
 from agent.store import Store
-from agent.wire import Entry, PollAnswer
+from agent.wire import Entry, PollAnswer, parse_json
 
 # After an activation the device has something new to say, and the server may have an answer to it.
 MAX_ROUNDS = 4
@@ -199,10 +198,11 @@ class Agent:
         if known is not None and (known.boot_id, known.agent_version) == (boot_id, version):
             return
         ended = children.run(children.python_module("agent.facts"), timeout_s=FACTS_TIMEOUT_S)
-        if ended.returncode != 0:
+        found = parse_json(ended.stdout, "facts") if ended.returncode == 0 else None
+        if not isinstance(found, dict):
             log.warning("facts_failed", extra={"why": f"exit {ended.returncode}: {ended.stderr_end[-200:]}"})
             return
-        attributes = {str(name): str(value) for name, value in json.loads(ended.stdout).items()}
+        attributes = {str(name): str(value) for name, value in found.items()}
         self.store.commit(replace(self.store.state, facts=Facts(boot_id, version, attributes)))
 
     def _after(self, error: AgentError) -> Outcome:
