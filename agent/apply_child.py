@@ -7,16 +7,18 @@ decided by the parent, which hashes it.
 
 import argparse
 import json
+import os
 import re
 import signal
 import sys
 from pathlib import Path
 from typing import Any
 
-from agent.confine import confine
 from agent.errors import DISK_ERRNOS
+from benchmarks.confine import confine
 
 DISK_FULL = "disk-full"
+MIB = 1 << 20
 # Room in a file for what the decoder may write beside the output's own bytes: none, but RLIMIT_FSIZE must not be the
 # limit that a correct patch meets first.
 FILE_SLACK_BYTES = 1 << 16
@@ -28,10 +30,12 @@ def main(arguments: list[str] | None = None) -> int:
     # A write above RLIMIT_FSIZE must be an error that can be reported, not a death.
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     confine(
-        memory_limit_mib=options.memory_limit_mib,
+        parent_pid=os.getppid(),
+        nice=options.nice,
         cpu_s=max(1, int(options.timeout_s)),
         file_bytes=options.output_bytes + FILE_SLACK_BYTES,
-        nice=options.nice,
+        address_space_bytes=options.memory_limit_mib * MIB,
+        open_files=64,
     )
     answer = _apply(options)
     sys.stdout.write(json.dumps(answer) + "\n")

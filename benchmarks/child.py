@@ -11,7 +11,7 @@ import os
 import sys
 from typing import Any, BinaryIO
 
-from benchmarks import confine
+from benchmarks.confine import confine
 from benchmarks.errors import BenchmarkError, MemoryExceeded, RuntimeMissing
 from benchmarks.process import memory_message
 
@@ -60,7 +60,7 @@ def main() -> None:
     """Answer one request."""
     answer_file = _take_stdout()
     request = json.load(sys.stdin)
-    confine.apply(request["limits"])
+    confine(**request["limits"])
     answer = answer_for(request)
     with answer_file:
         answer_file.write(json.dumps(answer, separators=(",", ":"), allow_nan=False).encode())

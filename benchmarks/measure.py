@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from benchmarks import confine, environment
+from benchmarks import affinity, environment
 from benchmarks.energy import EnergyLog, find_meter
 from benchmarks.errors import InferenceFailed, ModelUnloadable
 from benchmarks.memory import Phase, PhaseMeter
@@ -103,7 +103,7 @@ def measure(request: Mapping[str, Any]) -> Run:
     """
     plan = TIERS[request["tier"]]
     started_at = datetime.now(UTC)
-    affinity = confine.pin(request["intra_op"]) if request["pin"] else confine.allowed_cpus()
+    cpus = affinity.pin(request["intra_op"]) if request["pin"] else affinity.allowed_cpus()
     before = environment.before_run()
     cold, meter = ColdStart(), PhaseMeter()
     phases = {"baseline": meter.end_phase()}
@@ -126,7 +126,7 @@ def measure(request: Mapping[str, Any]) -> Run:
     return Run(
         plan=plan,
         started_at=started_at,
-        affinity=affinity,
+        affinity=cpus,
         before=before,
         model=model,
         model_sha256=digest,

@@ -36,7 +36,7 @@ class Limits:
     def as_request(self) -> dict[str, Any]:
         """The part of the request that the child applies to itself."""
         return {
-            "memory_bytes": self.memory_bytes,
+            "data_bytes": self.memory_bytes,
             "nice": self.nice,
             # A backstop should this process die without killing the child; the wall clock above is what normally ends it.
             "cpu_s": int(self.timeout_s * max(1, self.threads)) + 5,

@@ -1,7 +1,7 @@
 """Children that look at bytes from outside: limited, without the server's secrets, and gone when the answer is there.
 
 A child is `python -m <module> <arguments>`. It is told its limits in an argument and sets them itself, before it imports
-anything heavy (`registry.confine`): nothing runs between fork and exec, which would be unsafe in a threaded server. What
+anything heavy (`benchmarks.confine`): nothing runs between fork and exec, which would be unsafe in a threaded server. What
 it says is read up to a cap. This module knows no Django, because children import the package it is in.
 """
 
@@ -14,13 +14,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import Enum
 from typing import IO
 
 ANSWER_CAP_BYTES = 4 * 1024**2
 _STDERR_CAP_BYTES = 64 * 1024
 _READ_BYTES = 64 * 1024
+_OPEN_FILES = 64
+# Libraries, thread stacks and reserved address space; the file that is looked at is mapped too.
+_ADDRESS_SPACE_EXTRA_BYTES = 4 * 1024**3
 _OUT_OF_MEMORY_WORDS = ("bad_alloc", "memoryerror", "out of memory", "cannot allocate memory", "failed to allocate")
 _KEPT_VARIABLES = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TZ")
 
@@ -57,6 +60,18 @@ class Limits:
     file_bytes: int = 0
     nice: int = 10
 
+    def as_arguments(self) -> dict[str, int]:
+        """What `benchmarks.confine.confine` is called with in the child. Private memory is the bound, address space only the outer fence."""
+        return {
+            "parent_pid": os.getpid(),
+            "nice": self.nice,
+            "cpu_s": self.timeout_s + 5,
+            "file_bytes": self.file_bytes,
+            "data_bytes": self.memory_bytes,
+            "address_space_bytes": self.memory_bytes + _ADDRESS_SPACE_EXTRA_BYTES,
+            "open_files": _OPEN_FILES,
+        }
+
 
 def run_child(module: str, arguments: Sequence[str], *, limits: Limits) -> bytes:
     """Run a child to its end and return what it wrote to its standard output.
@@ -64,7 +79,7 @@ def run_child(module: str, arguments: Sequence[str], *, limits: Limits) -> bytes
     Raises:
         ChildFailed: it was killed, ran out of its limits, or ended with another code than 0.
     """
-    told = json.dumps({**asdict(limits), "parent_pid": os.getpid()})
+    told = json.dumps(limits.as_arguments())
     # -P: the working directory is not searched for modules.
     with subprocess.Popen(
         [sys.executable, "-P", "-m", module, told, *arguments],

@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from registry.confine import confine
+from benchmarks.confine import confine
 
 
 def main(told: str, task: str, *arguments: str) -> None:
     """Do one task."""
-    confine(told)
+    confine(**json.loads(told))
     answer = _make(*arguments) if task == "make" else _verify(*arguments)
     sys.stdout.write(json.dumps(answer))
 

@@ -8,12 +8,12 @@ import os
 import sys
 from typing import Any
 
-from registry.confine import confine
+from benchmarks.confine import confine
 
 
 def main(told: str, kind: str, path: str) -> None:
     """Look at one file and say what it is."""
-    confine(told)
+    confine(**json.loads(told))
     from pathlib import Path
 
     from registry.inspection.errors import FileRefused

@@ -67,8 +67,8 @@ def test_child_that_says_too_much_is_not_kept_in_memory() -> None:
 
 def test_confined_child_dies_with_the_agent() -> None:
     child = (
-        "import sys, time; from agent.confine import confine;"
-        "confine(memory_limit_mib=512, cpu_s=9, file_bytes=1, nice=1); print('ready', flush=True); time.sleep(300)"
+        "import os, sys, time; from benchmarks.confine import confine;"
+        "confine(parent_pid=os.getppid(), nice=1, cpu_s=9, file_bytes=1); print('ready', flush=True); time.sleep(300)"
     )
     parent = (
         "import subprocess, sys, time\n"
@@ -84,8 +84,9 @@ def test_confined_child_dies_with_the_agent() -> None:
 
 def limits_of_a_confined_child(tmp_path: Path) -> str:
     script = (
-        "from pathlib import Path; from agent.confine import confine;"
-        "confine(memory_limit_mib=256, cpu_s=9, file_bytes=12345, nice=3); print(Path('/proc/self/limits').read_text())"
+        "import os; from pathlib import Path; from benchmarks.confine import confine;"
+        "confine(parent_pid=os.getppid(), nice=3, cpu_s=9, file_bytes=12345, address_space_bytes=256 << 20, open_files=64);"
+        "print(Path('/proc/self/limits').read_text())"
     )
     return children.run([sys.executable, "-c", script], timeout_s=PATIENCE_S).stdout.decode()
 

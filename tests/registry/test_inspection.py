@@ -151,7 +151,7 @@ def child_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[s
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{Path.cwd()}")
 
     def write(program: str) -> str:
-        prelude = "import sys\nfrom registry.confine import confine\nconfine(sys.argv[1])\n"
+        prelude = "import json, sys\nfrom benchmarks.confine import confine\nconfine(**json.loads(sys.argv[1]))\n"
         (tmp_path / "the_child.py").write_text(prelude + program)
         return "the_child"
 
