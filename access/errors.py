@@ -6,6 +6,7 @@
     ├── NotFound                 404
     ├── InvalidInput             400  field errors
     ├── LengthRequired           411
+    ├── BodyTooLarge             413
     ├── TokenScopeInvalid        400
     └── (registry.errors and fleet.errors continue the tree)
 
@@ -77,6 +78,14 @@ class LengthRequired(ProblemError):
     slug = "length-required"
     title = "Content-Length is required"
     status = 411
+
+
+class BodyTooLarge(ProblemError):
+    """A JSON body over the cap; artifacts are streamed and have caps of their own."""
+
+    slug = "body-too-large"
+    title = "The body is too large"
+    status = 413
 
 
 class TokenScopeInvalid(ProblemError):

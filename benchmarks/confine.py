@@ -1,7 +1,7 @@
 """The limits that a child process puts on itself before it imports anything heavy or opens what it was given.
 
-Every child of this project is confined by this one function, called at the top of its `main`: limits set before the work hold for all of it, and nothing
-runs between fork and exec, which would be unsafe in a threaded parent.
+Every child of this project is confined by this one function, called at the top of its `main`: limits set before the work hold for
+all of it, and nothing runs between fork and exec, which would be unsafe in a threaded parent.
 """
 
 import ctypes

@@ -8,6 +8,7 @@ import pytest
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from pytest_django.fixtures import Settings
 from rest_framework.test import APIClient
 
 import fleet.errors
@@ -73,9 +74,24 @@ def test_bad_host_is_a_problem() -> None:
     assert_problem(Client().get("/api/v1/whoami", HTTP_HOST="evil.example"), 400, "invalid-input")
 
 
-def test_broken_json_is_a_problem() -> None:
-    response = api_as("admin").post("/api/v1/tokens", data="{", content_type="application/json")
+@pytest.mark.parametrize(
+    "body", ["{", '{"name": NaN}', '{"name": "\\ud800"}', b"\xff", "[" * 100_000, '{"name": Infinity}'], ids=range(6)
+)
+def test_body_that_is_no_json_is_a_problem(body: Any) -> None:
+    response = api_as("admin").generic("POST", "/api/v1/tokens", body, content_type="application/json")
     assert_problem(response, 400, "invalid-input")
+
+
+def test_surrogate_pair_is_a_character() -> None:
+    body = r'{"name": "\ud83d\ude00", "scopes": ["read"]}'
+    response = api_as("admin").generic("POST", "/api/v1/tokens", body, content_type="application/json")
+    assert response.json()["name"] == "\N{GRINNING FACE}"
+
+
+def test_body_over_the_cap_is_a_problem(settings: Settings) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 100
+    response = api_as("admin").post("/api/v1/tokens", {"name": "x" * 100, "scopes": ["read"]}, format="json")
+    assert_problem(response, 413, "body-too-large")
 
 
 def test_wrong_fields_are_named_with_their_path() -> None:

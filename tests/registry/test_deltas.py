@@ -325,7 +325,8 @@ def test_publishing_has_first_installs_packed_and_no_draft_has() -> None:
     publish_version(actor=SYSTEM, version=version)
     added = make_variant(version, "int8", content=onnx_model(2))
     publish_version(actor=SYSTEM, version=version)
-    assert list(Patch.objects.order_by("id").values_list("base", "target")) == [
-        (None, first.artifact_id),
-        (None, added.artifact_id),
+    assert [patch.target for patch in Patch.objects.order_by("id").filter(base=None)] == [
+        first.artifact,
+        added.artifact,
     ]
+    assert not Patch.objects.exclude(base=None).exists()
