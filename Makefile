@@ -22,6 +22,7 @@ $(VENV)/.all: pyproject.toml constraints.txt
 
 setup: $(VENV)/.all  ## build .venv with every extra
 
+check: export SMALLFLEET_DEBUG = 1
 check: setup  ## lint, types, import directions, migrations, OpenAPI, aarch64 wheels
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -29,6 +30,7 @@ check: setup  ## lint, types, import directions, migrations, OpenAPI, aarch64 wh
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python manage.py check
+	$(BIN)/hadolint docker/*.Dockerfile
 	$(BIN)/python tests/tools/check_agent_wheels.py
 
 test: setup  ## run the tests (service tests where their variables are set, see CONTRIBUTING.md)

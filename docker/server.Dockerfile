@@ -17,9 +17,9 @@ COPY delta delta
 COPY fleet fleet
 COPY registry registry
 RUN pip install --no-cache-dir --constraint constraints.txt '.[server,postgres,s3]' \
- && useradd --system --home-dir /var/lib/smallfleet --create-home smallfleet
+ && useradd --system --uid 10001 --home-dir /var/lib/smallfleet --create-home smallfleet
 
-USER smallfleet
+USER 10001
 VOLUME /var/lib/smallfleet
 EXPOSE 8000
-CMD ["smallfleet", "server", "--host", "0.0.0.0", "--port", "8000"]
+CMD ["smallfleet", "server", "--bind", "0.0.0.0:8000"]
