@@ -38,7 +38,9 @@ COMMANDS: dict[str, dict[str, Entry]] = {
     },
     "Operate": {
         "rollouts": Entry("client.commands.rollouts", "create, start, pause, resume, abort, list and show rollouts"),
-        "devices": Entry("client.commands.devices", "list devices, show one with its installations"),
+        "devices": Entry("client.commands.devices", "list devices, show one with its installations, revoke one"),
+        "groups": Entry("client.commands.groups", "list, create and delete groups of devices"),
+        "link-classes": Entry("client.commands.link_classes", "what a byte costs a device: list, create, change"),
         "costs": Entry("client.commands.costs", "accuracy against bytes and money, for today's fleet"),
         "enroll-token": Entry("client.commands.enroll_token", "create a token with which devices enroll"),
         "tokens": Entry("client.commands.tokens", "list, create and revoke API tokens"),

@@ -1,4 +1,4 @@
-"""List devices, or show one with what it holds and where it should be."""
+"""List devices, show one with what it holds and where it should be, or revoke one."""
 
 import argparse
 
@@ -14,7 +14,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show = actions.add_parser("show", help="show one device")
     show.add_argument("device", help="id of the device")
     show.set_defaults(act=_show)
-    for action in (listing, show):
+    revoke = actions.add_parser("revoke", help="end a device's credential at once")
+    revoke.add_argument("device", help="id of the device")
+    revoke.set_defaults(act=_revoke)
+    for action in (listing, show, revoke):
         add_connection_arguments(action)
 
 
@@ -46,4 +49,14 @@ def _show(args: argparse.Namespace) -> int:
     columns = ("model", "target", "current", "previous")
     print()
     print_table(columns, [[row[column] for column in columns] for row in device["installations"]])
+    return 0
+
+
+def _revoke(args: argparse.Namespace) -> int:
+    with connect(args) as rest:
+        device = rest.post(f"devices/{args.device}/revoke", idempotent=True)
+    if args.json:
+        print_json(device)
+    else:
+        print(f"revoked: {device['name']} ({device['id']})")
     return 0

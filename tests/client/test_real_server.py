@@ -103,3 +103,28 @@ def test_wrong_token_is_refused(
     monkeypatch.setenv("SMALLFLEET_TOKEN", "sft_wrong")
     assert main(["models", "list"]) == 3
     assert "urn:smallfleet:problem:unauthenticated" in capsys.readouterr().err
+
+
+def test_groups_are_made_listed_and_deleted(fleet: Scenario, capsys: pytest.CaptureFixture[str]) -> None:
+    made = printed(capsys, "groups", "create", "harbour", "site=hamburg,!camera")
+    assert made == printed(capsys, "groups", "create", "harbour", "site=hamburg,!camera")
+    assert "site=hamburg,!camera" in shown(capsys, "groups", "list")
+    assert main(["groups", "create", "harbour", "site=="]) == 3
+    capsys.readouterr()
+    assert shown(capsys, "groups", "delete", "harbour") == "deleted: harbour\n"
+    assert "harbour" not in {group["name"] for group in printed(capsys, "groups", "list")}
+
+
+def test_link_classes_are_made_and_changed(fleet: Scenario, capsys: pytest.CaptureFixture[str]) -> None:
+    made = printed(capsys, "link-classes", "create", "nb-iot", "--price-per-mb", "1.25", "--metered")
+    assert (float(made["price_per_mb"]), made["metered"]) == (1.25, True)
+    changed = printed(capsys, "link-classes", "change", "nb-iot", "--price-per-mb", "0.75", "--no-metered")
+    assert (float(changed["price_per_mb"]), changed["metered"]) == (0.75, False)
+    assert "nb-iot" in shown(capsys, "link-classes", "list")
+
+
+def test_device_is_revoked(fleet: Scenario, capsys: pytest.CaptureFixture[str]) -> None:
+    device = fleet.devices[0]
+    assert f"revoked: {device.name}" in shown(capsys, "devices", "revoke", str(device.pk))
+    device.refresh_from_db()
+    assert device.revoked_at
