@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from access import tokens
 from access.actors import Actor, scopes_of_user
-from access.errors import NotFound, TokenScopeInvalid
+from access.errors import NotFound, PermissionRefused, TokenScopeInvalid
 from access.models import ApiToken, AuditRecord, Membership, Role, Scope
 
 
@@ -38,14 +38,20 @@ def create_token(
 ) -> tuple[ApiToken, str]:
     """Create an API token; returns it and its secret, which is never to be had again.
 
+    One that is made with a token may do no more than that token, and does not outlive it: whoever steals a small token must not make a big one of it.
+
     Raises:
-        TokenScopeInvalid: a scope does not exist, or is more than the owner's role allows.
+        TokenScopeInvalid: a scope does not exist, or is more than the owner's role, or the token that asks, allows.
     """
+    allowed = scopes_of_user(user)
+    if actor.kind == "token":
+        allowed &= actor.scopes
+        expires_at = _earlier(expires_at, ApiToken.objects.get(pk=actor.id).expires_at)
     unknown = set(scopes) - set(Scope.values)
-    beyond = set(scopes) - unknown - scopes_of_user(user)
+    beyond = set(scopes) - unknown - allowed
     if unknown or beyond or not scopes:
         raise TokenScopeInvalid(
-            f"choose one or more of {sorted(scopes_of_user(user))}; unknown: {sorted(unknown)}, beyond the role: {sorted(beyond)}"
+            f"choose one or more of {sorted(allowed)}; unknown: {sorted(unknown)}, beyond what {actor.label} may give: {sorted(beyond)}"
         )
     secret = tokens.new_secret(tokens.PERSON_PREFIX)
     token = ApiToken.objects.create(
@@ -60,14 +66,23 @@ def create_token(
     return token, secret
 
 
+def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    """The earlier of two ends; None is never."""
+    return min((end for end in (one, other) if end is not None), default=None)
+
+
 @transaction.atomic
 def revoke_token(*, actor: Actor, user: User, token_id: UUID) -> None:
     """End a token of `user`; effective at the next request. Ending it twice is harmless.
 
     Raises:
         NotFound: the person has no such token.
+        PermissionRefused: it may do more than the token that asks.
     """
-    if not ApiToken.objects.filter(pk=token_id, user=user).exists():
+    token = ApiToken.objects.filter(pk=token_id, user=user).first()
+    if token is None:
         raise NotFound(f"you have no token {token_id}")
+    if actor.kind == "token" and not actor.scopes.issuperset(token.scopes):
+        raise PermissionRefused(f"the token {token_id} has {token.scopes}, {actor.label} only {sorted(actor.scopes)}")
     if ApiToken.objects.filter(pk=token_id, revoked_at=None).update(revoked_at=timezone.now()):
         record_audit(actor=actor, action="revoke_token", subject=str(token_id))

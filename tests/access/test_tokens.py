@@ -47,6 +47,32 @@ def test_token_cannot_exceed_its_owners_role(role: str) -> None:
             create_token(actor=SYSTEM, user=person, name="x", scopes=[scope])
 
 
+def test_token_makes_no_token_that_may_do_more_than_itself() -> None:
+    client = client_with(token_of(make_person("admin"), "read"))
+    refused = client.post("/api/v1/tokens", {"name": "x", "scopes": ["read", "administer"]}, format="json")
+    assert refused.status_code == 400
+    assert refused.json()["type"].endswith("token-scope-invalid")
+    assert ApiToken.objects.count() == 1
+    assert client.post("/api/v1/tokens", {"name": "x", "scopes": ["read"]}, format="json").status_code == 201
+
+
+@pytest.mark.parametrize("days", [None, 30])
+def test_token_makes_no_token_that_outlives_it(days: int | None) -> None:
+    ends = timezone.now() + timedelta(days=1)
+    _, secret = create_token(actor=SYSTEM, user=make_person(), name="short", scopes=["read"], expires_at=ends)
+    wish = {"name": "x", "scopes": ["read"], "expires_at": days and (ends + timedelta(days=days)).isoformat()}
+    made = client_with(secret).post("/api/v1/tokens", wish, format="json").json()
+    assert ApiToken.objects.get(pk=made["id"]).expires_at == ends
+
+
+def test_token_ends_no_token_that_may_do_more_than_itself() -> None:
+    person = make_person("admin")
+    strong = token_of(person)
+    token = ApiToken.objects.get()
+    assert client_with(token_of(person, "read")).delete(f"/api/v1/tokens/{token.id}").status_code == 403
+    assert client_with(strong).get("/api/v1/whoami").status_code == 200
+
+
 def test_demoted_owner_takes_the_scope_from_the_token() -> None:
     person = make_person("publisher")
     client = client_with(token_of(person))
