@@ -117,7 +117,7 @@ def problem_response(request: HttpRequest, problem: ProblemError) -> HttpRespons
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Django's handler400: a suspicious request, such as a Host that is not ours."""
+    """Django's handler400: a suspicious request, such as a Host that is not ours or an address with a NUL character."""
     # The path is not taken from a request whose Host was refused: building a URL from it would raise again.
     return problem_response(request, InvalidInput("the request is malformed, or names a host that is not served here"))
 

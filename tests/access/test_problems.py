@@ -57,6 +57,17 @@ def test_unknown_url_is_a_problem() -> None:
     assert_problem(APIClient().get("/api/v1/nowhere"), 404, "not-found")
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "models/%00", "models/%00/costs", "groups/a%00b", "link-classes/%00", "artifacts/sha256/%00",
+        "devices?model=%00", "devices?group=a%00", "rollouts?state=%00",
+    ],
+)  # fmt: skip
+def test_nul_in_an_address_is_refused_and_no_defect(address: str) -> None:
+    assert_problem(api_as("admin").get(f"/api/v1/{address}"), 400, "invalid-input")
+
+
 def test_unknown_url_without_api_is_a_problem_for_programs_and_a_page_for_people() -> None:
     assert_problem(Client().get("/nowhere"), 404, "not-found")
     page = Client().get("/nowhere", HTTP_ACCEPT="text/html")
