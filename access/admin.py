@@ -3,6 +3,8 @@
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth import admin as _djangos_own  # noqa: F401 - registers what is taken back below
+from django.contrib.auth.models import Group, User
 from django.http import HttpRequest
 
 from access.models import ApiToken, AuditRecord, Membership
@@ -19,6 +21,18 @@ class ReadOnlyAdmin(admin.ModelAdmin[Any]):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+# Django registers its own, which write: a person made there would have no role and no line in the audit record. Its groups mean nothing here.
+admin.site.unregister([User, Group])
+
+
+@admin.register(User)
+class UserAdmin(ReadOnlyAdmin):
+    """People, without the hashes of their passwords."""
+
+    list_display = ["username", "is_active", "is_staff", "last_login"]
+    exclude = ["password", "groups", "user_permissions"]
 
 
 @admin.register(AuditRecord)
