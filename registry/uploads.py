@@ -46,7 +46,7 @@ def store_upload(
     """Make an artifact of a stream; returns it, and whether it is new. Sending it again is harmless.
 
     Bytes that are already there are read and compared too: what is answered is true of what was sent, and the
-    connection is left clean for the next request.
+    connection is left clean for the next request. A file that the store has lost is put back.
 
     Raises:
         ArtifactRefused: a subclass says why; nothing is left in the store.
@@ -56,7 +56,7 @@ def store_upload(
     """
     _check_length(content_length, kind)
     present = Artifact.objects.filter(sha256=claimed_sha256).first()
-    if present is not None:
+    if present is not None and store().exists(claimed_sha256):
         _receive(stream, content_length, claimed_sha256, sink=None)
         return _of_kind(present, kind), False
     with store().stage() as staged:

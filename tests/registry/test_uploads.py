@@ -49,6 +49,16 @@ def test_same_file_again_is_200_and_changes_nothing(publisher: APIClient, store:
     assert (files_in(store), AuditRecord.objects.count()) == before
 
 
+def test_file_that_the_store_lost_is_put_back_by_the_same_upload(publisher: APIClient, store: Path) -> None:
+    upload(publisher, onnx_model())
+    address = f"{API}/artifacts/sha256/{digest(onnx_model())}"
+    for file in files_in(store):
+        file.unlink()
+    assert_problem(publisher.get(address), 503, "store-unavailable")
+    assert upload(publisher, onnx_model()).status_code == 200
+    assert b"".join(publisher.get(address)) == onnx_model()
+
+
 def test_other_bytes_under_a_stored_digest_are_refused(publisher: APIClient) -> None:
     upload(publisher, onnx_model())
     assert_problem(upload(publisher, b"other bytes", sha256=digest(onnx_model())), 422, "digest-mismatch")
