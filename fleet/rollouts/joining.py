@@ -1,9 +1,9 @@
 """How installations come under a rollout, and leave it: the writes that rollouts and polls share."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
 from fleet.devices.models import Device, Installation
@@ -15,11 +15,14 @@ Outcome = CohortMember.Outcome
 BATCH_SIZE = 2000
 
 
-def assign_target(*, rollout: Rollout, installations: QuerySet[Installation]) -> int:
-    """Bring the installations under the rollout; returns how many. Who holds the target already is closed at once."""
+def assign_target(*, rollout: Rollout, installations: Sequence[tuple[int, int | None]]) -> None:
+    """Bring the installations, ids with what each holds, under the rollout. Who holds the target already is closed at once.
+
+    They come as values, read once: a query over attributes may find others a moment later, and a member without the target would never close.
+    """
     members = [
         CohortMember(rollout=rollout, installation_id=pk, outcome=_first_outcome(rollout, current_id))
-        for pk, current_id in installations.order_by("pk").values_list("pk", "current")
+        for pk, current_id in installations
     ]
     CohortMember.objects.bulk_create(
         members,
@@ -28,8 +31,10 @@ def assign_target(*, rollout: Rollout, installations: QuerySet[Installation]) ->
         unique_fields=["rollout", "installation"],
         update_fields=["outcome"],
     )
-    installations.update(target=rollout.target, rollout=rollout, updated_at=timezone.now())
-    return len(members)
+    ids = [pk for pk, _ in installations]
+    for start in range(0, len(ids), BATCH_SIZE):
+        batch = Installation.objects.filter(pk__in=ids[start : start + BATCH_SIZE])
+        batch.update(target=rollout.target, rollout=rollout, updated_at=timezone.now())
 
 
 def _first_outcome(rollout: Rollout, current_id: int | None) -> CohortMember.Outcome:
@@ -48,7 +53,8 @@ def join_running_rollouts(*, device: Device, model_line_ids: Collection[int]) ->
         line_id = rollout.target.version.model_line_id
         if line_id in waiting and _matches(device, rollout):
             waiting.discard(line_id)
-            assign_target(rollout=rollout, installations=device.installations.filter(model_line_id=line_id))
+            coming = device.installations.filter(model_line_id=line_id).values_list("pk", "current")
+            assign_target(rollout=rollout, installations=list(coming))
 
 
 def _matches(device: Device, rollout: Rollout) -> bool:

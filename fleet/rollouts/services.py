@@ -2,7 +2,7 @@
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.db.models import F, OuterRef, Subquery
 from django.utils import timezone
 
 from access.actors import Actor
@@ -68,8 +68,7 @@ def start_rollout(*, actor: Actor, rollout: Rollout) -> Rollout:
 
 
 def _start(actor: Actor, rollout: Rollout) -> Rollout:
-    # The line is locked first: of two rollouts that start at once the second sees the first, and so does a device that comes now.
-    line = ModelLine.objects.select_for_update(no_key=True).get(versions__variants__rollouts=rollout)
+    line = _locked_line(rollout)
     rollout = _locked(rollout)
     rollout.state = next_state(rollout.state, Verb.START)
     _check_target(rollout.target)
@@ -77,8 +76,8 @@ def _start(actor: Actor, rollout: Rollout) -> Rollout:
     rollout.forecast = _forecast(cost_of_variant(variant=rollout.target, group=rollout.group))
     rollout.started_at = timezone.now()
     rollout.save(update_fields=["state", "forecast", "started_at"])
-    count = assign_target(rollout=rollout, installations=cohort)
-    record_audit(actor=actor, action="start_rollout", subject=str(rollout.pk), detail={"installations": count})
+    assign_target(rollout=rollout, installations=cohort)
+    record_audit(actor=actor, action="start_rollout", subject=str(rollout.pk), detail={"installations": len(cohort)})
     return rollout
 
 
@@ -87,6 +86,11 @@ def _after_start(rollout: Rollout) -> None:
     if rollout.state in LIVE:
         finish_completed([rollout.pk])
     request_patches_to(variant=rollout.target)
+
+
+def _locked_line(rollout: Rollout) -> ModelLine:
+    """Lock the line, before the rollout: of two starts at once the second sees the first, and a device that comes now sees either verb whole."""
+    return ModelLine.objects.select_for_update(no_key=True).get(versions__variants__rollouts=rollout)
 
 
 def _locked(rollout: Rollout) -> Rollout:
@@ -99,23 +103,26 @@ def _check_target(target: Variant) -> None:
         raise RolloutTarget(f"{target.version} is {target.version.state}; only a published version can be rolled out")
 
 
-def _locked_cohort(rollout: Rollout, line: ModelLine) -> QuerySet[Installation]:
-    """The cohort's installations, locked in the order of their ids, so that no other writer can wait in a circle.
+def _locked_cohort(rollout: Rollout, line: ModelLine) -> list[tuple[int, int | None]]:
+    """The cohort's installations with what each holds, locked in the order of their ids, so that no other writer can wait in a circle.
 
     Raises:
         CohortEmpty, RolloutOverlap: see `start_rollout`.
     """
     cohort = installations_in(model_line=line, group=rollout.group)
-    count = len(cohort.select_for_update(of=("self",), no_key=True).order_by("pk").values_list("pk"))
-    if not count:
+    locked: list[tuple[int, int | None]] = list(
+        cohort.select_for_update(of=("self",), no_key=True).order_by("pk").values_list("pk", "current")
+    )
+    if not locked:
         where = f"in the group {rollout.group.name}" if rollout.group else "in the fleet"
         raise CohortEmpty(f"no device {where} has {line.name}; devices appear with their first poll")
-    other = cohort.filter(rollout__state__in=LIVE).order_by("pk").values_list("rollout", flat=True).first()
+    taken = dict(Installation.objects.filter(model_line=line, rollout__state__in=LIVE).values_list("pk", "rollout"))
+    other = next((taken[pk] for pk, _ in locked if pk in taken), None)
     if other is not None:
         raise RolloutOverlap(
             f"the rollout {other} is running on an installation of this cohort; finish or abort it first"
         )
-    return Installation.objects.filter(pk__in=cohort.order_by().values("pk"))
+    return locked
 
 
 def _forecast(cost: VariantCost) -> dict[str, object]:
@@ -167,6 +174,7 @@ def abort_rollout(*, actor: Actor, rollout: Rollout, roll_back: bool = False) ->
     Raises:
         RolloutState: it has ended.
     """
+    _locked_line(rollout)
     rollout = _locked(rollout)
     rollout.state = next_state(rollout.state, Verb.ABORT)
     rollout.closed_at = timezone.now()

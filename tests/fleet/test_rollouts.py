@@ -1,5 +1,6 @@
 """Rollouts: the engine's table, and what people can do with one."""
 
+import threading
 from contextlib import suppress
 from itertools import product
 from typing import Any
@@ -10,9 +11,10 @@ from django.test.utils import CaptureQueriesContext
 
 from access.actors import SYSTEM
 from access.models import AuditRecord
-from fleet.devices.models import Installation
+from fleet.devices.models import Device, Installation
 from fleet.devices.services import revoke_device
 from fleet.errors import CohortEmpty, RolloutOverlap, RolloutState, RolloutTarget
+from fleet.rollouts import joining
 from fleet.rollouts.completion import finish_all_completed
 from fleet.rollouts.engine import TRANSITIONS, Progress, State, Verb, next_state
 from fleet.rollouts.models import CohortMember, Rollout
@@ -175,6 +177,35 @@ def test_of_two_overlapping_rollouts_started_at_once_one_runs() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_device_that_comes_at_the_moment_of_an_abort_gets_no_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    new = make_variant("1.1.0")
+    make_device().holds(None)
+    rollout = make_rollout(new)
+
+    def abort() -> None:
+        try:
+            abort_rollout(actor=SYSTEM, rollout=rollout)
+        finally:
+            connection.close()
+
+    aborting = threading.Thread(target=abort)
+
+    def assign_late(**wish: Any) -> None:
+        """The device has seen the rollout run; now the abort begins, and ends if nothing holds it back."""
+        aborting.start()
+        aborting.join(timeout=0.5)
+        assign(**wish)
+
+    assign = joining.assign_target
+    late = make_device()
+    monkeypatch.setattr(joining, "assign_target", assign_late)
+    late.holds(None)
+    aborting.join()
+    assert Rollout.objects.get().state == State.ABORTED
+    assert late.row.installations.get().target is None
+
+
+@pytest.mark.django_db(transaction=True)
 def test_rollouts_start_and_abort_while_devices_speak_and_nobody_waits_in_a_circle() -> None:
     """Every writer takes its locks in one order: devices, then the line, then installations by their ids."""
     old, new = make_variant("1.0.0"), make_variant("1.1.0")
@@ -198,6 +229,26 @@ def test_rollouts_start_and_abort_while_devices_speak_and_nobody_waits_in_a_circ
     in_threads(operate, *[lambda device=device: speak(device) for device in devices])
     assert Installation.objects.filter(model_line=words.version.model_line, active=True).count() == len(devices)
     assert not Rollout.objects.filter(state=State.RUNNING).exists()
+
+
+@pytest.mark.django_db
+def test_cohort_is_who_matched_at_the_start_whatever_devices_say_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is a member has the target: one without it could never close, and the rollout never finish."""
+    new = make_variant("1.1.0")
+    devices = [make_device(attributes={"site": "berlin"}) for _ in range(3)]
+    for device in devices:
+        device.holds(None)
+    create = CohortMember.objects.bulk_create
+
+    def create_and_move_a_device(*arguments: Any, **options: Any) -> list[CohortMember]:
+        Device.objects.filter(pk=devices[0].row.pk).update(attributes={"site": "lyon"})
+        return create(*arguments, **options)
+
+    monkeypatch.setattr(CohortMember.objects, "bulk_create", create_and_move_a_device)
+    rollout = make_rollout(new, group=make_group())
+    members = set(rollout.members.values_list("installation", flat=True))
+    assert members == set(rollout.installations.exclude(target=None).values_list("pk", flat=True))
+    assert len(members) == 3
 
 
 @pytest.mark.django_db
