@@ -19,6 +19,7 @@ class CappedJsonParser(BaseParser):
     """JSON by RFC 8259, at most `DATA_UPLOAD_MAX_MEMORY_SIZE` bytes. DRF's own parser reads a body of any size."""
 
     media_type = "application/json"
+    refuses_surrogates = True
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
@@ -35,11 +36,20 @@ class CappedJsonParser(BaseParser):
             raise BodyTooLarge(f"a JSON body may have {cap} bytes")
         try:
             document = json.loads(body.decode(), parse_constant=_refuse)
-            if _SURROGATE.search(body):
+            if self.refuses_surrogates and _SURROGATE.search(body):
                 json.dumps(document, ensure_ascii=False).encode()
         except (UnicodeError, ValueError, RecursionError) as error:
             raise ParseError(f"the body is not JSON: {str(error)[:200]}") from error
         return document
+
+
+class BatchJsonParser(CappedJsonParser):
+    """For batches of messages: text that is no Unicode is left to the view, which refuses the one message that has it.
+
+    Refusing the batch would keep a device's good messages from ever being taken.
+    """
+
+    refuses_surrogates = False
 
 
 def _refuse(constant: str) -> NoReturn:

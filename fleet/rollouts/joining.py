@@ -3,13 +3,14 @@
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, F, OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
 from fleet.devices.models import Device, Installation
 from fleet.devices.selectors import condition, parse_query
 from fleet.rollouts.engine import LIVE
 from fleet.rollouts.models import Attempt, CohortMember, Rollout
+from registry.models import Variant, Version
 
 Outcome = CohortMember.Outcome
 BATCH_SIZE = 2000
@@ -82,3 +83,21 @@ def close_arrived(*, device: Device) -> list[UUID]:
     if rollouts:
         CohortMember.objects.filter(pk__in=rollouts, outcome=Outcome.PENDING).update(outcome=Outcome.THERE)
     return list(rollouts.values())
+
+
+def step_back(*, rollout: Rollout, installations: QuerySet[Installation]) -> int:
+    """Send those that succeeded in the rollout and stand under it to their previous variant, where that is published; returns how many."""
+    previous = Variant.objects.filter(
+        version__model_line=OuterRef("model_line"),
+        version__state=Version.State.PUBLISHED,
+        artifact=OuterRef("previous"),
+    ).order_by("-version__published_at", "-pk")
+    able = installations.filter(
+        Exists(previous),
+        rollout=rollout,
+        memberships__in=rollout.members.filter(outcome=Outcome.SUCCEEDED),
+        current=rollout.target.artifact_id,
+    )
+    return Installation.objects.filter(pk__in=able.order_by().values("pk")).update(
+        target=Subquery(previous.values("pk")[:1]), updated_at=timezone.now()
+    )

@@ -29,6 +29,9 @@ class Rollout(models.Model):
     wait_for_delta_s = models.PositiveIntegerField(
         default=600, help_text="how long an agent may wait for a delta that is being built"
     )
+    roll_back = models.BooleanField(
+        default=False, help_text="aborted, and whoever succeeds steps back, also a late one"
+    )
     forecast = models.JSONField(null=True, help_text="what it was expected to cost when it was started")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -45,6 +48,9 @@ class Rollout(models.Model):
             models.CheckConstraint(
                 condition=~Q(state__in=["finished", "aborted"]) | Q(closed_at__isnull=False),
                 name="rollout_closed_has_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(roll_back=False) | Q(state="aborted"), name="rollout_rolls_back_when_aborted"
             ),
         ]
 

@@ -20,6 +20,7 @@ from fleet.errors import AttemptForeign, EventInvalid, EventRefused
 from fleet.ledger.services import Transfer, add_agent_transfers
 from fleet.rollouts.completion import finish_completed
 from fleet.rollouts.engine import FINAL_STATES
+from fleet.rollouts.joining import step_back
 from fleet.rollouts.messages import EventKind, EventMessage, Recorded, Refusal
 from fleet.rollouts.models import Attempt, CohortMember, Event, Rollout
 from registry.models import Artifact, ModelLine
@@ -154,6 +155,7 @@ def _apply(device: Device, attempt: Attempt, event: EventMessage, known: _Known)
         case EventKind.ACTIVATED:
             _close(attempt, event, known)
             _take_current(device, attempt, known, current=event.target, previous=detail.get("previous") or "")
+            _step_back_if_aborted(attempt)
         case EventKind.ROLLED_BACK:
             _close(attempt, event, known)
             _take_current(device, attempt, known, current=detail["to"], previous="")
@@ -184,6 +186,12 @@ def _close(attempt: Attempt, event: EventMessage, known: _Known) -> None:
     outcome = Outcome.ROLLED_BACK if stepped_back and state == Attempt.State.SUCCEEDED else Outcome(state.value)
     CohortMember.objects.filter(rollout=attempt.rollout, installation=attempt.installation).update(outcome=outcome)
     known.closed.add(attempt.rollout.pk)
+
+
+def _step_back_if_aborted(attempt: Attempt) -> None:
+    """Send a device that succeeded before it could hear of the abort back with the others."""
+    if attempt.rollout is not None and attempt.rollout.roll_back:
+        step_back(rollout=attempt.rollout, installations=Installation.objects.filter(pk=attempt.installation_id))
 
 
 def _reason(detail: Mapping[str, Any]) -> str:

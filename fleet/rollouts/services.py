@@ -2,7 +2,6 @@
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import F, OuterRef, Subquery
 from django.utils import timezone
 
 from access.actors import Actor
@@ -13,7 +12,7 @@ from fleet.errors import CohortEmpty, RolloutOverlap, RolloutTarget
 from fleet.ledger.queries import VariantCost, cost_of_variant
 from fleet.rollouts.completion import finish_completed
 from fleet.rollouts.engine import LIVE, Verb, next_state
-from fleet.rollouts.joining import assign_target
+from fleet.rollouts.joining import assign_target, step_back
 from fleet.rollouts.models import CohortMember, Rollout
 from fleet.rollouts.patches import request_patches_to
 from registry.models import ModelLine, Variant, Version
@@ -170,6 +169,7 @@ def _change_state(actor: Actor, rollout: Rollout, verb: Verb) -> Rollout:
 @transaction.atomic
 def abort_rollout(*, actor: Actor, rollout: Rollout, roll_back: bool = False) -> Rollout:
     """End it. Installations that succeeded stay, or with `roll_back` step back to what they had, which costs no byte; the rest keep what they have.
+    One that had succeeded and is heard only later steps back then.
 
     Raises:
         RolloutState: it has ended.
@@ -178,29 +178,12 @@ def abort_rollout(*, actor: Actor, rollout: Rollout, roll_back: bool = False) ->
     rollout = _locked(rollout)
     rollout.state = next_state(rollout.state, Verb.ABORT)
     rollout.closed_at = timezone.now()
-    rollout.save(update_fields=["state", "closed_at"])
+    rollout.roll_back = roll_back
+    rollout.save(update_fields=["state", "closed_at", "roll_back"])
     len(rollout.installations.select_for_update(no_key=True).order_by("pk").values_list("pk"))
     stays = rollout.members.filter(outcome__in=[Outcome.SUCCEEDED, Outcome.THERE]).values("installation")
     cleared = rollout.installations.exclude(pk__in=stays).update(target=None, updated_at=timezone.now())
-    stepping_back = _step_back(rollout) if roll_back else 0
+    stepping_back = step_back(rollout=rollout, installations=rollout.installations.all()) if roll_back else 0
     detail = {"roll_back": roll_back, "cleared": cleared, "stepping_back": stepping_back}
     record_audit(actor=actor, action="abort_rollout", subject=str(rollout.pk), detail=detail)
     return rollout
-
-
-def _step_back(rollout: Rollout) -> int:
-    """Send those that succeeded to their previous variant, where that is still published; returns how many."""
-    previous = Variant.objects.filter(
-        version__model_line=OuterRef("model_line"),
-        version__state=Version.State.PUBLISHED,
-        artifact=OuterRef("previous"),
-    ).order_by("-version__published_at", "-pk")
-    able = rollout.installations.filter(
-        memberships__in=rollout.members.filter(outcome=Outcome.SUCCEEDED),
-        current=F("target__artifact"),
-        previous__variants__version__state=Version.State.PUBLISHED,
-        previous__variants__version__model_line=F("model_line"),
-    )
-    return Installation.objects.filter(pk__in=able.order_by().values("pk")).update(
-        target=Subquery(previous.values("pk")[:1]), updated_at=timezone.now()
-    )

@@ -10,6 +10,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from access.api.parsers import BatchJsonParser
 from access.models import Scope
 from access.permissions import IsDevice, requires
 from fleet.devices.models import Device
@@ -22,6 +23,7 @@ from registry.api.schema import problems
 class ReportsView(ListAPIView[BenchmarkReport]):
     """Benchmark reports."""
 
+    parser_classes = [BatchJsonParser]
     serializer_class = serializers.ReportSerializer
     queryset = BenchmarkReport.objects.none()  # tells the OpenAPI generator the model; `get_queryset` decides
 

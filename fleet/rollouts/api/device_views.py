@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from access.api.parsers import BatchJsonParser
 from access.permissions import IsDevice
 from fleet.devices.hearing import hear_device
 from fleet.devices.models import Device
@@ -58,6 +59,7 @@ class EventsView(APIView):
     """Facts about attempts, each once."""
 
     permission_classes = [IsDevice]
+    parser_classes = [BatchJsonParser]
 
     @extend_schema(
         request=event_serializers.EventsSerializer,
