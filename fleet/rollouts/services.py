@@ -169,6 +169,7 @@ def _change_state(actor: Actor, rollout: Rollout, verb: Verb) -> Rollout:
 @transaction.atomic
 def abort_rollout(*, actor: Actor, rollout: Rollout, roll_back: bool = False) -> Rollout:
     """End it. Installations that succeeded stay, or with `roll_back` step back to what they had, which costs no byte; the rest keep what they have.
+
     One that had succeeded and is heard only later steps back then.
 
     Raises:

@@ -277,6 +277,34 @@ class TestAfterStart:
         targets = {row.device_id: row.target for row in Installation.objects.all()}
         assert targets == {done.row.pk: new, waiting.row.pk: None, failed.row.pk: None}
 
+    @pytest.mark.parametrize("said_first", [True, False])
+    def test_device_that_succeeded_before_it_heard_of_the_abort_steps_back_too(self, *, said_first: bool) -> None:
+        old, new = make_variant("1.0.0"), make_variant("1.1.0")
+        device, waiting = make_device(), make_device()
+        for one in (device, waiting):
+            one.holds(old)
+        rollout = make_rollout(new)
+        abort_rollout(actor=SYSTEM, rollout=rollout, roll_back=True)
+        if said_first:
+            device.holds(new, old)
+        record_events(device=device.row, events=messages([Script(new, rollout).activated(old)]))
+        device.holds(new, old)
+        targets = {row.device_id: row.target for row in Installation.objects.all()}
+        assert targets == {device.row.pk: old, waiting.row.pk: None}
+        record_events(device=device.row, events=messages([Script(old, rollout).activated(new)]))
+        device.holds(old, new)
+        assert device.row.installations.get().target == old
+        assert progress_of(rollout) == Progress(pending=1, rolled_back=1)
+
+    def test_late_success_after_an_abort_without_roll_back_stays(self) -> None:
+        old, new = make_variant("1.0.0"), make_variant("1.1.0")
+        device = make_device()
+        device.holds(old)
+        rollout = make_rollout(new)
+        abort_rollout(actor=SYSTEM, rollout=rollout)
+        record_events(device=device.row, events=messages([Script(new, rollout).activated(old)]))
+        assert device.row.installations.get().target is None
+
     def test_abort_with_roll_back_steps_back_at_zero_bytes(self) -> None:
         old, new = make_variant("1.0.0"), make_variant("1.1.0")
         done, waiting = make_device(), make_device()
