@@ -6,10 +6,15 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F, Value
-from django.db.models.functions import Coalesce
+from django.db.models.expressions import CombinedExpression
+from django.db.models.functions import Coalesce, Least
 
 from fleet.devices.models import Device
 from fleet.ledger.models import LedgerEntry
+
+# Where a row's counts stop: far beyond any device, and so far below the columns' ends that neither a row nor a rollout's sum can pass those.
+MAX_BYTES = 2**46
+MAX_REQUESTS = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +33,23 @@ class Transfer:
 
 
 def add_agent_transfers(*, device: Device, attempt_id: UUID, transfers: Iterable[Transfer]) -> None:
-    """Add transfers to the ledger. Call it in the transaction that takes down the event they came with."""
+    """Add transfers to the ledger. Call it in the transaction that takes down the event they came with.
+
+    What a device says is not believed beyond the columns: an overflow would refuse the delivery, which the device would send again for ever.
+    """
     for transfer in transfers:
         entry = _entry(device.pk, attempt_id, transfer.artifact_sha256)
         LedgerEntry.objects.filter(**entry).update(
             way=transfer.way,
-            agent_bytes=F("agent_bytes") + transfer.wire_bytes,
-            requests=F("requests") + transfer.requests,
+            agent_bytes=_grown("agent_bytes", transfer.wire_bytes, MAX_BYTES),
+            requests=_grown("requests", transfer.requests, MAX_REQUESTS),
         )
+
+
+def _grown(field: str, more: int, most: int) -> CombinedExpression:
+    """The column plus `more`, at most `most`; no step in between is more than that."""
+    more = min(more, most)
+    return Least(F(field), Value(most - more)) + Value(more)
 
 
 @transaction.atomic

@@ -9,6 +9,7 @@ import pytest
 from access.actors import SYSTEM
 from fleet.ledger.models import LedgerEntry
 from fleet.ledger.queries import ledger_of_rollout
+from fleet.ledger.services import MAX_BYTES, MAX_REQUESTS
 from fleet.rollouts.models import Rollout
 from fleet.rollouts.recording import record_events
 from registry.models import Variant
@@ -190,3 +191,18 @@ def test_both_counts_grow_at_once_and_lose_nothing() -> None:
     in_threads(*calls)
     entry = LedgerEntry.objects.get()
     assert (entry.agent_bytes, entry.server_bytes, entry.requests) == (606, 540, 6)
+
+
+def test_counts_beyond_every_device_stop_at_the_columns_end(
+    devices: tuple[EnrolledDevice, EnrolledDevice], rollout: Rollout, versions: tuple[Variant, Variant]
+) -> None:
+    """An overflow would be a 500, and the device would send the same delivery for ever."""
+    script = Script(versions[1], rollout)
+    for _ in range(2):
+        told = [script.transferred(2**53, 2**53, requests=2**31 - 1) for _ in range(2)]
+        assert devices[0].api.post("/api/v1/events", {"events": told}, format="json").json()["accepted"] == 2
+    entry = LedgerEntry.objects.get(device=devices[0].row)
+    assert (entry.agent_bytes, entry.requests) == (MAX_BYTES, MAX_REQUESTS)
+    record_events(device=devices[0].row, events=messages([script.transferred(100, 1)]))
+    entry.refresh_from_db()
+    assert entry.agent_bytes == MAX_BYTES
