@@ -72,11 +72,14 @@ def create_version(
 ) -> tuple[Version, bool]:
     """Create a draft; returns it, and whether it is new.
 
+    A draft without variants takes another contract and sample set, so that a publication that was refused for its
+    contract can be corrected and sent again.
+
     Raises:
         VersionInvalid: `version` is no semantic version.
         ArtifactUnknown: the contract or sample set was not uploaded.
         ContractMismatch: the sample set is not for the contract's inputs and outputs.
-        VersionDiffers: it exists with another contract or sample set.
+        VersionDiffers: it has another contract or sample set, and variants that keep it.
     """
     check_version(version)
     contract = uploaded_artifact(contract_sha256, Artifact.Kind.CONTRACT)
@@ -91,9 +94,20 @@ def create_version(
             record_audit(
                 actor=actor, action="create_version", subject=str(row), detail={"contract_sha256": contract_sha256}
             )
-    if (row.contract_id, row.sample_set_id) != (contract.pk, samples.pk if samples else None):
-        raise VersionDiffers(f"{row} exists with another contract or sample set; choose the next version")
+        elif (row.contract_id, row.sample_set_id) != (contract.pk, samples.pk if samples else None):
+            row = _correct_draft(actor, row.pk, contract, samples)
     return row, created
+
+
+def _correct_draft(actor: Actor, pk: int, contract: Artifact, samples: Artifact | None) -> Version:
+    # The lock that `add_variant` takes: no variant that keeps the old contract comes in between.
+    row = Version.objects.select_for_update().get(pk=pk)
+    if row.state != Version.State.DRAFT or Variant.objects.filter(version=row).exists():
+        raise VersionDiffers(f"{row} exists with another contract or sample set; choose the next version")
+    row.contract, row.sample_set = contract, samples
+    row.save(update_fields=["contract", "sample_set"])
+    record_audit(actor=actor, action="correct_version", subject=str(row), detail={"contract_sha256": contract.sha256})
+    return row
 
 
 def _check_samples(contract: Artifact, samples: Artifact) -> None:
@@ -143,6 +157,8 @@ def add_variant(
         current = Version.objects.select_for_update().get(pk=version.pk)
         if current.state == Version.State.YANKED:
             raise VersionYanked(f"{version} was yanked and takes no variants; publish a new version")
+        if current.contract_id != version.contract_id:
+            _check_contract(current, artifact)  # corrected since we looked
         variant, created = _get_or_create_variant(version, name, wanted)
         if any(getattr(variant, field) != value for field, value in wanted.items()):
             raise VariantDiffers(

@@ -1,5 +1,6 @@
 """Publishing over the wire: idempotent, and conflicts have names."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from rest_framework.test import APIClient
 from access.actors import SYSTEM
 from access.models import AuditRecord
 from registry import queries, services
-from registry.errors import VersionInvalid
+from registry.errors import ContractMismatch, VersionInvalid
 from registry.models import Evaluation, ModelLine, Version
 from tests.factories.people import api_as
 from tests.factories.registry import (
@@ -25,6 +26,7 @@ from tests.factories.registry import (
 from tests.registry.wire import assert_problem, send, upload
 
 pytestmark = pytest.mark.django_db
+WRONG_PORTS = [{"name": "sound", "dtype": "float32", "shape": ["N", 4]}]
 EVALUATION = {
     "metric": "accuracy",
     "value": 0.98,
@@ -80,7 +82,33 @@ def test_version_is_created_once(publisher: APIClient) -> None:
     address = "/models/digits/versions/1.0.0"
     assert send(publisher, "PUT", address, {"contract_sha256": first.sha256}).status_code == 201
     assert send(publisher, "PUT", address, {"contract_sha256": first.sha256}).status_code == 200
+    model = make_artifact(onnx_model(), "model")
+    assert send(publisher, "PUT", f"{address}/variants/fp32", {"sha256": model.sha256}).status_code == 201
     assert_problem(send(publisher, "PUT", address, {"contract_sha256": second.sha256}), 409, "version-differs")
+
+
+def test_draft_that_was_refused_its_variant_takes_the_corrected_contract(publisher: APIClient) -> None:
+    make_line()
+    model = make_artifact(onnx_model(), "model")
+    wrong, right = (make_artifact(contract_bytes(**change), "contract") for change in ({"inputs": WRONG_PORTS}, {}))
+    address = "/models/digits/versions/1.0.0"
+    assert send(publisher, "PUT", address, {"contract_sha256": wrong.sha256}).status_code == 201
+    variant = {"sha256": model.sha256}
+    assert_problem(send(publisher, "PUT", f"{address}/variants/fp32", variant), 422, "contract-mismatch")
+
+    corrected = send(publisher, "PUT", address, {"contract_sha256": right.sha256})
+    assert (corrected.status_code, corrected.json()["contract"]["sha256"]) == (200, right.sha256)
+    assert send(publisher, "PUT", f"{address}/variants/fp32", variant).status_code == 201
+    assert AuditRecord.objects.filter(action="correct_version").count() == 1
+
+
+def test_published_or_yanked_version_keeps_its_contract(publisher: APIClient) -> None:
+    variant = make_variant(make_version(make_line()))
+    other = make_artifact(contract_bytes(note="another"), "contract")
+    address = f"/models/{variant.version.model_line.name}/versions/{variant.version.version}"
+    for change in (services.publish_version, partial(services.yank_version, reason="drifts")):
+        change(actor=SYSTEM, version=variant.version)
+        assert_problem(send(publisher, "PUT", address, {"contract_sha256": other.sha256}), 409, "version-differs")
 
 
 @pytest.mark.parametrize(
@@ -288,3 +316,14 @@ def test_variants_of_a_line_are_those_of_all_its_versions(db: None) -> None:
 def test_audit_names_who_wrote(db: None) -> None:
     services.create_model_line(actor=SYSTEM, name="digits")
     assert AuditRecord.objects.get().actor == "system"
+
+
+def test_variant_is_held_to_a_contract_that_was_corrected_meanwhile() -> None:
+    version = make_version(make_line())
+    seen_before = Version.objects.select_related("contract").get(pk=version.pk)
+    wrong = make_artifact(contract_bytes(outputs=7), "contract")
+    services.create_version(
+        actor=SYSTEM, model_line=version.model_line, version=version.version, contract_sha256=wrong.sha256
+    )
+    with pytest.raises(ContractMismatch):
+        make_variant(seen_before)
