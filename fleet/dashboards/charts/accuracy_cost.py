@@ -92,6 +92,7 @@ class _Chart:
         traces = [self._front()]
         for number, version in enumerate(versions):
             own = [place for place, point in enumerate(self.points) if point.version == version]
+            own.sort(key=lambda place: -sizes[place])  # small marks over large ones
             traces.append(self._version(own, sizes, places, version, colour(number)))
         traces += _legend(self.points)
         tick_format = ".1%" if formats.is_share(self.metric) else ".4~g"
@@ -137,7 +138,7 @@ class _Chart:
         highs = [point.value if point.high is None else point.high for point in self.points]
         bottom, height = min(lows), (max(highs) - min(lows)) or 1.0
         return [
-            Mark(self.axis.share(cost), (point.value - bottom) / height, size, point.label)
+            Mark(self.axis.share(cost), (point.value - bottom) / height, size, point.label, point.is_current)
             for point, cost, size in zip(self.points, self.costs, sizes, strict=True)
         ]
 
@@ -179,7 +180,10 @@ def _markers(points: Sequence[VariantPoint], sizes: Sequence[float], of_version:
     return {
         "size": list(sizes),
         "symbol": ["circle-open" if point.p50_latency_ns is None else "circle" for point in points],
-        "color": of_version,
+        # Plotly draws an open mark in its own colour and looks at the line's width alone.
+        "color": [
+            "var(--ink)" if point.is_current and point.p50_latency_ns is None else of_version for point in points
+        ],
         "opacity": 0.9,
         "line": {"color": edges, "width": widths},
     }

@@ -19,12 +19,14 @@ class Mark:
     Attributes:
         x, y: 0 to 1 of the plot, from its left and its lower edge.
         size: diameter in px.
+        matters_most: the mark that the reader looks for, where most of the fleet is.
     """
 
     x: float
     y: float
     size: float
     label: str
+    matters_most: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +47,30 @@ class _Box:
 
 
 def place_labels(marks: Sequence[Mark]) -> list[str | None]:
-    """Plotly's `textposition` for each mark; None where its label has no room and has to be left to the pointer and the table."""
-    taken = [_mark_box(mark) for mark in marks]
-    places: list[str | None] = []
-    for number, mark in enumerate(marks):
-        others = taken[:number] + taken[number + 1 :]
-        fits = (
-            (position, box)
-            for position in POSITIONS
-            if (box := _label_box(mark, position)).is_inside() and not any(box.overlaps(other) for other in others)
-        )
-        found = next(fits, None)
-        places.append(found[0] if found else None)
+    """Plotly's `textposition` for each mark; None where its label has no room and has to be left to the pointer and the table.
+
+    What matters most is placed first, and rather over the edge of another mark than not at all.
+    """
+    boxes = [_mark_box(mark) for mark in marks]
+    labels: list[_Box] = []
+    places: dict[int, str | None] = {}
+    for number in sorted(range(len(marks)), key=lambda number: not marks[number].matters_most):
+        obstacles = [*boxes[:number], *boxes[number + 1 :], *labels]
+        found = _first_room(marks[number], obstacles)
+        if found is None and marks[number].matters_most:
+            found = _first_room(marks[number], labels)
+        places[number] = found[0] if found else None
         if found:
-            taken.append(found[1])
-    return places
+            labels.append(found[1])
+    return [places[number] for number in range(len(marks))]
+
+
+def _first_room(mark: Mark, obstacles: Sequence[_Box]) -> tuple[str, _Box] | None:
+    for position in POSITIONS:
+        box = _label_box(mark, position)
+        if box.is_inside() and not any(box.overlaps(other) for other in obstacles):
+            return position, box
+    return None
 
 
 def _mark_box(mark: Mark) -> _Box:

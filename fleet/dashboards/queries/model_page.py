@@ -103,7 +103,7 @@ def model_page(model_line: ModelLine, *, quality_key: str = "") -> ModelPage:
     """Everything on the page; `quality_key` chooses the metric and data set, else the most measured one."""
     versions = versions_of(model_line)
     variants = [(version, variant) for version in versions for variant in version.variants.all()]
-    qualities = _qualities([variant for _, variant in variants])
+    qualities = _qualities(variants)
     quality = next((one for one in qualities if one.key == quality_key), qualities[0] if qualities else None)
     (field,) = lines_in_field([model_line])
     return ModelPage(
@@ -137,13 +137,12 @@ def points_of(page: ModelPage) -> list[VariantPoint]:
     ]
 
 
-def _qualities(variants: Collection[Variant]) -> list[Quality]:
-    """What was measured, on how many variants: accuracy first, then the most measured."""
-    counts = Counter(
-        quality
-        for variant in variants
-        for quality in {Quality(each.metric, each.dataset_sha256) for each in variant.evaluations.all()}
-    )
+def _qualities(variants: Collection[tuple[Version, Variant]]) -> list[Quality]:
+    """What was measured: accuracy first, then what was measured on most of the variants that can be rolled out."""
+    counts: Counter[Quality] = Counter()
+    for version, variant in variants:
+        for quality in {Quality(each.metric, each.dataset_sha256) for each in variant.evaluations.all()}:
+            counts[quality] += version.state == Version.State.PUBLISHED
     return sorted(counts, key=lambda quality: (quality.metric != "accuracy", -counts[quality], quality))
 
 

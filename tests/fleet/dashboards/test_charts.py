@@ -107,6 +107,18 @@ def test_current_version_is_ringed() -> None:
     assert drawn["1.0.0 fp32"]["ring"] > max(drawn["1.1.0 fp32"]["ring"], drawn["1.1.0 int8"]["ring"])
 
 
+def test_current_version_without_measurement_is_seen_over_a_larger_mark_at_its_place() -> None:
+    """As after a step from fp32 to int8: both cost nothing, and are about as accurate."""
+    large = replace(NEW, cost_bytes=0, cost_money=Decimal(0), is_upper_bound=False)
+    current = replace(INT8, cost_bytes=0, cost_money=Decimal(0), value=0.981, is_current=True)
+    for points in ([large, current], [current, large]):
+        figure = figures(points)["bytes-linear"]
+        (trace,) = [trace for trace in figure["data"] if trace["name"] == "1.1.0"]
+        assert trace["y"] == [0.98, 0.981]
+        assert trace["marker"]["color"][1] == "var(--ink)" != trace["marker"]["color"][0]
+        assert trace["text"][1] == "<b>1.1.0 int8</b>"
+
+
 def test_log_axis_draws_what_is_free_left_of_the_decades_over_a_zero() -> None:
     figure = figures()["bytes-log"]
     axis = figure["layout"]["xaxis"]

@@ -9,11 +9,13 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from access.actors import SYSTEM
 from access.models import Role
 from fleet.devices.models import Device
 from fleet.measurements.models import BenchmarkReport
 from fleet.rollouts.models import Rollout
 from registry.models import Patch
+from registry.services import yank_version
 from tests.factories.people import PASSWORD, make_person
 from tests.factories.scenario import Scenario, make_scenario
 from tests.fleet.dashboards.conftest import ClientOf
@@ -220,6 +222,21 @@ def test_qualities_are_chosen_by_metric_and_data_set(viewer: Client) -> None:
     assert "0.125" in page
     assert "no evaluation" in page
     assert "Not on the chart, for want of an evaluation: 1.1.0 fp32" in page
+
+
+def test_chart_stays_when_only_a_yanked_version_was_measured_on_another_data_set(viewer: Client) -> None:
+    scenario = make_scenario(3)
+    yanked = scenario.variants["1.1.0 int8"]
+    others = [variant for variant in scenario.variants.values() if variant.version_id != yanked.version_id]
+    for variant in scenario.variants.values():
+        variant.evaluations.all().delete()
+        data_set = "00" * 32 if variant.version_id == yanked.version_id else "ff" * 32
+        variant.evaluations.create(metric="accuracy", value=0.9, sample_count=10, dataset_sha256=data_set)
+    assert len(scenario.variants) > 2 * len(others) > 0  # else the order of the digests would not matter
+    yank_version(actor=SYSTEM, version=yanked.version, reason="drifts")
+    page = text_of(viewer.get("/models/digits/"))
+    assert "accuracy-cost-figures" in page
+    assert "ff" * 6 in page
 
 
 def test_devices_are_found_by_name_and_by_query_in_pages_of_fifty(viewer: Client) -> None:
