@@ -12,8 +12,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 env = environ.FileAwareEnv()
 
-BASE_DIR = Path(__file__).resolve().parent.parent
-HOME = Path(env.str("SMALLFLEET_HOME", default=str(BASE_DIR / "var" / "server")))
+# Never beside this file: an installed package is replaced with everything below it.
+HOME = Path(env.str("SMALLFLEET_HOME", default="var/server")).absolute()
 
 HOME.mkdir(parents=True, exist_ok=True)
 
