@@ -150,6 +150,7 @@ def resume_rollout(*, actor: Actor, rollout: Rollout) -> Rollout:
 
     Raises:
         RolloutState: it is not paused.
+        RolloutTarget: the target was yanked meanwhile: no device would move. It can be aborted.
     """
     rollout = _change_state(actor, rollout, Verb.RESUME)
     finish_completed([rollout.pk])
@@ -161,6 +162,8 @@ def resume_rollout(*, actor: Actor, rollout: Rollout) -> Rollout:
 def _change_state(actor: Actor, rollout: Rollout, verb: Verb) -> Rollout:
     rollout = _locked(rollout)
     rollout.state = next_state(rollout.state, verb)
+    if verb is Verb.RESUME:
+        _check_target(rollout.target)
     rollout.save(update_fields=["state"])
     record_audit(actor=actor, action=f"{verb}_rollout", subject=str(rollout.pk))
     return rollout

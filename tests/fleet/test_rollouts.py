@@ -264,6 +264,18 @@ class TestAfterStart:
         assert rollout.state == State.PAUSED
         assert resume_rollout(actor=SYSTEM, rollout=rollout).state == State.FINISHED
 
+    def test_version_yanked_during_a_pause_is_not_resumed_but_can_be_aborted(self) -> None:
+        target = make_variant("1.1.0")
+        make_device().holds(None)
+        rollout = make_rollout(target)
+        pause_rollout(actor=SYSTEM, rollout=rollout)
+        yank_version(actor=SYSTEM, version=target.version, reason="wrong labels")
+        with pytest.raises(RolloutTarget, match="yanked"):
+            resume_rollout(actor=SYSTEM, rollout=rollout)
+        rollout.refresh_from_db()
+        assert rollout.state == State.PAUSED
+        assert abort_rollout(actor=SYSTEM, rollout=rollout).state == State.ABORTED
+
     def test_abort_leaves_the_done_and_clears_the_rest(self) -> None:
         old, new = make_variant("1.0.0"), make_variant("1.1.0")
         done, waiting, failed = (make_device() for _ in range(3))
