@@ -9,6 +9,7 @@ from registry.services import Measured
 from registry.uploads import UPLOADED_KINDS
 
 _MAX_COUNT = 2**31 - 1
+_MAX_EVALUATIONS = 100
 
 
 class Sha256Field(serializers.CharField):
@@ -130,7 +131,9 @@ class VariantRequestSerializer(serializers.Serializer[Any]):
     sha256 = Sha256Field()
     base_sha256 = Sha256Field(allow_null=True, default=None)
     tolerances = ToleranceSerializer(required=False, default=dict)
-    evaluations = EvaluationRequestSerializer(many=True, required=False, default=list)
+    evaluations = EvaluationRequestSerializer(  # type: ignore[call-arg]  # the stubs lack max_length
+        many=True, required=False, default=list, max_length=_MAX_EVALUATIONS
+    )
 
     def wanted(self) -> dict[str, Any]:
         """The valid wish, as the service's arguments."""

@@ -27,10 +27,10 @@ class AttributesField(serializers.DictField):
         super().__init__(child=child, **options)
 
     def to_internal_value(self, data: Any) -> dict[str, str]:
-        """Check keys and their number besides the values."""
+        """Check keys and their number besides the values; the number first, or each of a million would be named as wrong."""
+        if isinstance(data, dict) and len(data) > MAX_ATTRIBUTES:
+            raise serializers.ValidationError(f"at most {MAX_ATTRIBUTES} attributes, not {len(data)}")
         attributes: dict[str, str] = super().to_internal_value(data)
-        if len(attributes) > MAX_ATTRIBUTES:
-            raise serializers.ValidationError(f"at most {MAX_ATTRIBUTES} attributes, not {len(attributes)}")
         for key in attributes:
             if not re.fullmatch(ATTRIBUTE_KEY_PATTERN, key):
                 raise serializers.ValidationError(

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from rest_framework import serializers
 
+from access.api.serializers import ShortListField
 from access.errors import TYPE_PREFIX
 from access.problems import problem_of
 from fleet.errors import EventInvalid
@@ -159,7 +160,7 @@ class EventsSerializer(serializers.Serializer[Any]):
 class DeliverySerializer(serializers.Serializer[Any]):
     """A delivery whose events are not looked at yet."""
 
-    events = serializers.ListField(child=serializers.JSONField(allow_null=True), max_length=MAX_EVENTS)
+    events = ShortListField(child=serializers.JSONField(allow_null=True), max_length=MAX_EVENTS)
 
 
 class RefusalSerializer(serializers.Serializer[Any]):
