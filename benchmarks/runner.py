@@ -7,6 +7,7 @@ from typing import Any
 from benchmarks.errors import RequestInvalid
 from benchmarks.process import Limits, ask_child
 from benchmarks.tiers import TIER_NAMES, Tier
+from benchmarks.turns import turn
 
 
 def run_benchmark(
@@ -33,7 +34,8 @@ def run_benchmark(
         shapes: concrete shapes of inputs by name, for random inputs; other open dimensions are bound to 1.
         intra_op: threads of the runtime. One, pinned, is the number that compares over a fleet.
         pin: bind the child to as many CPUs as it has threads.
-        timeout_s: wall seconds for everything, after which the child is killed.
+        timeout_s: wall seconds for the run, after which the child is killed; and the longest wait for another
+            benchmark on this machine to end.
         memory_limit_bytes: bound on the child's private memory.
         nice: added to the child's niceness.
         watts: power of one busy core, for an energy figure where the device has no counter.
@@ -56,4 +58,6 @@ def run_benchmark(
         "artifact": None if artifact is None else dict(artifact),
         "device_class": device_class,
     }
-    return ask_child("benchmark", request, limits=Limits(timeout_s, memory_limit_bytes, nice, intra_op))
+    limits = Limits(timeout_s, memory_limit_bytes, nice, intra_op)
+    with turn(timeout_s):
+        return ask_child("benchmark", request, limits=limits)
