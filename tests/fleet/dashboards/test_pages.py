@@ -239,6 +239,16 @@ def test_chart_stays_when_only_a_yanked_version_was_measured_on_another_data_set
     assert "ff" * 6 in page
 
 
+def test_running_rollout_of_a_yanked_version_says_why_nothing_moves(viewer: Client) -> None:
+    rollout = make_scenario(3).running
+    assert rollout is not None
+    page = f"/rollouts/{rollout.pk}/"
+    assert "was yanked" not in text_of(viewer.get(page))
+    yank_version(actor=SYSTEM, version=rollout.target.version, reason="wrong labels")
+    for address in (page, f"{page}live/"):
+        assert "1.1.0 was yanked (wrong labels)" in text_of(viewer.get(address))
+
+
 def test_devices_are_found_by_name_and_by_query_in_pages_of_fifty(viewer: Client) -> None:
     make_scenario(120)
     first = text_of(viewer.get("/devices/"))
