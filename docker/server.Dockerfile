@@ -1,7 +1,8 @@
 # The server: web and worker are the same image with another command.
 #   docker build -f docker/server.Dockerfile -t smallfleet-server .
-#   docker run -e SMALLFLEET_SECRET_KEY_FILE=/run/secrets/key -p 8000:8000 smallfleet-server
-#   docker run -e SMALLFLEET_SECRET_KEY_FILE=/run/secrets/key smallfleet-server smallfleet worker
+# Both share one volume (SQLite and the store), or a database and an object store named by SMALLFLEET_* variables:
+#   docker run -v smallfleet:/var/lib/smallfleet -e SMALLFLEET_SECRET_KEY_FILE=/run/secrets/key -p 8000:8000 smallfleet-server
+#   docker run -v smallfleet:/var/lib/smallfleet -e SMALLFLEET_SECRET_KEY_FILE=/run/secrets/key smallfleet-server smallfleet worker
 FROM python:3.11-slim-bookworm
 
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 SMALLFLEET_HOME=/var/lib/smallfleet

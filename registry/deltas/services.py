@@ -22,7 +22,9 @@ def request_patches(*, target: Artifact, bases: Iterable[Artifact]) -> list[Patc
     Patches that were found useless or failed stay so. Asking again, and from several processes at once, is harmless.
     """
     bases = {base.pk: base for base in bases if base.pk != target.pk and base.kind == Artifact.Kind.MODEL}.values()
-    wishes = [Patch(base=base, target=target, patch_format=BUILT_FORMAT) for base in (None, *bases)]
+    # Always in one order: two that insert the same rows in two orders would wait for each other on PostgreSQL.
+    ordered = sorted(bases, key=lambda base: base.pk)
+    wishes = [Patch(base=base, target=target, patch_format=BUILT_FORMAT) for base in (None, *ordered)]
     with transaction.atomic():
         Patch.objects.bulk_create(wishes, ignore_conflicts=True)
         patches = list(
