@@ -1,5 +1,6 @@
 """Plotly.js comes out of the installed package."""
 
+import gzip
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 from django.contrib.staticfiles import finders
 from django.test import Client
 
-from fleet.dashboards.finders import PlotlyFinder
+from fleet.dashboards.finders import PlotlyFinder, with_gzip
 
 
 def test_plotly_is_found_under_its_static_path() -> None:
@@ -51,3 +52,28 @@ def test_missing_package_is_a_system_check_error_with_a_hint(monkeypatch: pytest
     assert "server" in (error.hint or "")
     assert list(finder.list(None)) == []
     assert not finder.find("plotly/plotly.min.js")
+
+
+@pytest.mark.django_db
+def test_plotly_travels_compressed(client: Client) -> None:
+    plain = client.get("/static/plotly/plotly.min.js")
+    packed = client.get("/static/plotly/plotly.min.js", headers={"accept-encoding": "gzip"})
+    content = b"".join(packed.streaming_content)  # type: ignore[attr-defined]
+    assert packed["Content-Encoding"] == "gzip"
+    assert gzip.decompress(content) == b"".join(plain.streaming_content)  # type: ignore[attr-defined]
+
+
+def test_folder_that_cannot_be_written_serves_the_plain_file(tmp_path: Path) -> None:
+    source = tmp_path / "plotly.min.js"
+    source.write_text("let x")
+    (tmp_path / "cache").write_text("a file stands where the folder should be")
+    assert with_gzip(source, tmp_path / "cache") == tmp_path
+
+
+def test_compressed_form_is_made_once(tmp_path: Path) -> None:
+    source = tmp_path / "plotly.min.js"
+    source.write_text("let x")
+    folder = with_gzip(source, tmp_path / "cache")
+    assert gzip.decompress((folder / "plotly.min.js.gz").read_bytes()) == b"let x"
+    assert with_gzip(source, tmp_path / "cache") == folder
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [folder.name]
