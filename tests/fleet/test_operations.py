@@ -93,7 +93,7 @@ def test_first_admin_can_log_in_and_has_a_token_with_all_scopes() -> None:
 
 @pytest.mark.django_db
 def test_given_password_is_never_printed() -> None:
-    assert bootstrap("--password", "a long enough one").strip() == "username: admin"
+    assert bootstrap("--password", "a long enough one").splitlines() == ["username: admin", "role: admin"]
 
 
 @pytest.mark.django_db
