@@ -5,7 +5,6 @@ the store, and only then one short transaction. If the process dies before the s
 which `collect_orphans` removes; if it dies after it, a stored file without a row, which the same upload sent again adopts.
 """
 
-import contextlib
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -158,14 +157,6 @@ def _chunks(stream: Stream, content_length: int) -> Iterator[bytes]:
             return
         left -= len(chunk)
         yield chunk
-
-
-def drain(stream: Stream, most_bytes: int) -> None:
-    """Read what a refused client still sends, up to `most_bytes`; a broken connection has nothing more to drain."""
-    with contextlib.suppress(OSError):  # UnreadablePostError is one
-        for _ in range(0, most_bytes, CHUNK_BYTES):
-            if not stream.read(CHUNK_BYTES):
-                return
 
 
 def _inspect(path: Path, kind: Artifact.Kind) -> dict[str, Any] | None:

@@ -25,7 +25,6 @@ from registry.api.schema import problems
 from registry.deltas.queries import matrix_of, patches_of
 from registry.models import Artifact, ModelLine, Patch
 
-_DRAINED_BYTES = 1024 * 1024
 _CREATED_OR_SAME = "201 when it is new, 200 when the same is there already."
 
 
@@ -97,12 +96,6 @@ class ArtifactView(APIView):
             kind=Artifact.Kind(query.validated_data["kind"]),
         )
         return Response(serializers.ArtifactSerializer(artifact).data, status=201 if created else 200)
-
-    def handle_exception(self, exc: Exception) -> Response:
-        """Refuse; a small body is read to its end first, because closing on unread bytes may cost the client the answer."""
-        if self.request.method == "PUT":
-            uploads.drain(self.request._request, _DRAINED_BYTES)  # noqa: SLF001 - as above
-        return super().handle_exception(exc)
 
 
 def _content_length(request: Request) -> int:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,7 @@ def test_full_disk_is_507_and_nothing_is_left(small_disk_server: Server) -> None
     assert _put(server, onnx_model(44)).status_code == 201
 
 
-def test_refused_upload_leaves_the_connection_usable(server: Server) -> None:
+def test_client_whose_uploads_are_refused_goes_on(server: Server) -> None:
     """The body that nobody wanted must not be read as the next request."""
     with server.client() as client:
         for content in (b"x" * 500_000, b"y" * 500_000):
@@ -188,6 +189,65 @@ def test_large_upload_with_a_wrong_token_gets_its_answer(server: Server) -> None
             headers={"Authorization": "Bearer sft_wrong"},
         )
     assert _slug(response) == "unauthenticated"
+
+
+def _head(server: Server, *, token: str, length: int, kind: str = "model") -> bytes:
+    return (
+        f"PUT /api/v1/artifacts/sha256/{'0' * 64}?kind={kind} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        f"Authorization: Bearer {token}\r\nContent-Length: {length}\r\n\r\n"
+    ).encode()
+
+
+def _answer_of(connection: socket.socket) -> tuple[int, bytes]:
+    """Status and the whole answer; the client keeps its own side open meanwhile."""
+    answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert b"\r\nconnection: close\r\n" in answer.lower()
+    return int(answer.split(b" ", 2)[1]), answer
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status"),
+    [
+        ({"token": "sft_wrong", "length": 100_000}, 401),
+        ({"length": 9_999_999_999}, 413),
+        ({"length": 100_000, "kind": "nonsense"}, 400),
+    ],
+)
+def test_refused_upload_is_answered_before_its_body_came(server: Server, wrong: dict[str, Any], status: int) -> None:
+    with server.socket() as connection:
+        started = time.monotonic()
+        connection.sendall(_head(server, **{"token": server.token, **wrong}) + bytes(1000))
+        assert _answer_of(connection)[0] == status
+        assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize("token", ["sft_wrong", None])
+def test_refused_uploads_that_hold_on_stop_nobody(server: Server, token: str | None) -> None:
+    """More of them than the server has threads, and none reads its answer."""
+    with ExitStack() as held:
+        for _ in range(24):
+            connection = held.enter_context(server.socket())
+            connection.sendall(_head(server, token=token or server.token, length=9_999_999_999) + bytes(1000))
+        started = time.monotonic()
+        with server.client() as client:
+            assert client.get("/models").status_code == 200
+        assert time.monotonic() - started < 2
+
+
+def test_refused_client_that_keeps_sending_is_heard_out_for_a_bounded_time(server: Server) -> None:
+    with server.socket() as connection:
+        connection.sendall(_head(server, token=server.token, length=100_000_000, kind="nonsense"))
+        started = time.monotonic()
+        with pytest.raises(OSError, match=r"(?i)reset|broken pipe"):
+            _trickle(connection, 20)
+        assert time.monotonic() - started < 5
+
+
+def _trickle(connection: socket.socket, at_most_s: float) -> None:
+    end = time.monotonic() + at_most_s
+    while time.monotonic() < end:
+        connection.sendall(bytes(100))
+        time.sleep(0.01)
 
 
 def test_chunked_upload_is_411(server: Server) -> None:
