@@ -13,6 +13,8 @@ timeout = 60
 graceful_timeout = 20
 keepalive = 75
 accesslog = None
+# By default one socket in the home folder, which two servers of one person would take from each other.
+control_socket_disable = True
 
 
 def pre_request(worker: Any, req: Any) -> None:

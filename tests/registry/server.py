@@ -66,6 +66,8 @@ def running_server(home: Path, *, disk_bytes: int | None = None) -> Iterator[Ser
         "SMALLFLEET_HOME": str(home),
         "SMALLFLEET_STORE": str(store),
         "SMALLFLEET_WEB_WORKERS": "1",
+        "HOME": str(home),
+        "XDG_RUNTIME_DIR": str(home),
         "PYTHONPATH": str(ROOT),
     }
     manage = [sys.executable, str(ROOT / "manage.py")]

@@ -250,6 +250,10 @@ def _trickle(connection: socket.socket, at_most_s: float) -> None:
         time.sleep(0.01)
 
 
+def test_server_leaves_no_control_socket_to_fight_over(server: Server) -> None:
+    assert not list(server.store.parent.rglob("*.ctl"))
+
+
 def test_chunked_upload_is_411(server: Server) -> None:
     with server.client() as client:
         response = client.put(f"/artifacts/sha256/{'0' * 64}?kind=model", content=iter([b"a", b"b"]))
