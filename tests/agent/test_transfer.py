@@ -4,9 +4,12 @@ import functools
 import random
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import agent.download
+from agent import disk
 from agent.download import download
 from agent.errors import RedirectRefused, RequestRefused, ServerUnavailable, TooSlow, TransferRejected
 from agent.http import Client
@@ -181,6 +184,20 @@ def test_rate_limit_paces_the_transfer(device: Device, server: StandIn) -> None:
     blob = Blob(sha256(CONTENT), len(CONTENT))
     download(client, device.layout, blob, attempt="a", rate_limit_bytes_per_s=100_000, sleep=slept.append)
     assert max(slept) > 2, "three seconds' worth of bytes; the pauses are only noted here"
+
+
+def test_long_transfer_is_made_durable_on_the_way(
+    device: Device, server: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.add(CONTENT)
+    monkeypatch.setattr(agent.download, "SYNC_EVERY_S", 0.0)
+    device.layout.prepare((MODEL,))
+    disk.inject(f"trace@{tmp_path / 'trace'}")
+    fetch(device, server)
+    points = (tmp_path / "trace").read_text().splitlines()
+    part = f"{sha256(CONTENT)}.part"
+    appended, synced = points.count(f"append {part}"), points.count(f"fsync {part}")
+    assert (appended >= 5, synced) == (True, appended + 1)
 
 
 def test_redirect_to_another_host_leaves_the_identity_behind(device: Device, server: StandIn, other: StandIn) -> None:

@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 
 from tests.agent.device import MODEL, Device, entry
 from tests.agent.models import release
-from tests.agent.standin import StandIn, sha256
+from tests.agent.standin import Handler, StandIn, sha256
 
 OLD, NEW = release(1), release(1, step=1e-4)
 ALL_POINTS = bool(os.environ.get("SMALLFLEET_TEST_ALL_POINTS"))
@@ -198,6 +199,29 @@ def test_kill_in_a_transfer_goes_on_where_it_was_and_counts_every_byte(
     server.seen.clear()
     assert victim.run("once").returncode == 0
     assert [seen.headers.get("range") for seen in server.requests("GET", "artifacts/")] == ["bytes=4000-"]
+    assert_told_once(server)
+
+
+def test_kill_on_a_slow_link_loses_no_byte_that_came(device: Device, server: StandIn) -> None:
+    """The link is silent after a few packets; what they brought is on disk while the agent still waits for more."""
+    ask_for_new(device, server)
+    part, hang_up = device.layout.part(sha256(NEW.model)), threading.Event()
+
+    def stall(handler: Handler, content: bytes) -> None:
+        handler.send_range(content, most=3000)
+        hang_up.wait(60)
+
+    server.misbehave.append(stall)
+    with subprocess.Popen(device.command("once"), stderr=subprocess.DEVNULL) as agent:
+        deadline = time.monotonic() + 10
+        while not (part.exists() and part.stat().st_size == 3000):
+            assert time.monotonic() < deadline, "what came waits in the agent's memory"
+            time.sleep(0.05)
+        agent.kill()
+    hang_up.set()
+    server.seen.clear()
+    assert device.run("once").returncode == 0
+    assert [seen.headers.get("range") for seen in server.requests("GET", "artifacts/")] == ["bytes=3000-"]
     assert_told_once(server)
 
 
