@@ -21,7 +21,7 @@ from agent import config as configuration
 from agent import identity, logs
 from agent.clock import Clock
 from agent.config import Config
-from agent.errors import NotEnrolled
+from agent.errors import NotEnrolled, of_local_failure
 from agent.layout import Layout
 from agent.loop import Agent, agent_version
 from agent.outbox import Outbox
@@ -33,7 +33,7 @@ TOKEN_VARIABLE = "SMALLFLEET_ENROLLMENT_TOKEN"  # noqa: S105 - the name of a var
 EPILOG = """exit codes:
   0 done   1 a defect   2 wrong configuration or usage; the message names the key   3 another agent holds the state directory
   4 not enrolled, or enrolled already   5 the server refused for good   6 the server could not answer, try later
-  7 an attempt failed, the old model is still active   8 the server broke the contract
+  7 an attempt failed, the old model is still active   8 the server broke the contract   9 the state directory cannot be used
 
 The configuration's keys are described in docs/agent.md."""
 
@@ -79,7 +79,12 @@ def run(args: argparse.Namespace) -> int:
     config = configuration.load(args.config)
     layout = Layout(config.state_dir)
     commands = {"run": _run, "once": _once, "status": _status, "enroll": _enroll, "install": _install}
-    return commands[args.action](args, config, layout)
+    try:
+        return commands[args.action](args, config, layout)
+    except BrokenPipeError:
+        raise  # the reader of `status` went away: no failure of the agent
+    except OSError as error:
+        raise of_local_failure(error, config.state_dir) from error
 
 
 @contextmanager

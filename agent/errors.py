@@ -11,6 +11,7 @@
     ├── ServerUnavailable       6   nothing wrong with the request: try again later
     │   └── TooSlow                 the bytes come slower than the link can be worth
     ├── WireInvalid             8   an answer that breaks the contract; nothing of it was used
+    ├── StateDirectoryUnusable  9   the state directory cannot be read or written; the message names path and reason
     └── StepFailed              7   one step of an attempt failed; the old model is still active
         ├── TransferRejected        the bytes are not the ones announced: length or digest
         ├── ApplyFailed             the patch did not give the target
@@ -22,6 +23,8 @@ The number is the exit code of the command that ends with this error; 0 is succe
 """
 
 import errno
+import os
+from pathlib import Path
 from typing import ClassVar
 
 # What a full, over-quota, read-only or broken disk answers; no socket answers these.
@@ -54,6 +57,18 @@ class StateDirectoryBusy(AgentError):
     slug = "state-directory-busy"
     title = "Another agent runs on this state directory"
     exit_code = 3
+
+
+class StateDirectoryUnusable(AgentError):
+    """The state directory cannot be made, read or written."""
+
+    slug = "state-directory-unusable"
+    title = "The state directory cannot be used"
+    exit_code = 9
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        super().__init__(f"{path}: {reason}; the state directory must be a writable folder of the agent's own")
 
 
 class NotEnrolled(AgentError):
@@ -171,3 +186,15 @@ class DiskRefused(StepFailed):
 
     slug = "disk-refused"
     title = "The disk is full or read-only"
+
+
+def of_local_failure(error: OSError, state_dir: Path) -> AgentError:
+    """The agent's own error for an `OSError` that ends a command, so that its exit code is one of the tree above."""
+    named = error.filename
+    path = Path(os.fsdecode(named)) if isinstance(named, str | bytes | os.PathLike) else Path()
+    reason = error.strerror or str(error)
+    if path == state_dir or state_dir in path.parents or (path.is_absolute() and path in state_dir.parents):
+        return StateDirectoryUnusable(path, reason)
+    if error.errno in DISK_ERRNOS:  # of a write or an fsync, which know no name
+        return StateDirectoryUnusable(state_dir, reason)
+    return AgentError(str(error))

@@ -63,6 +63,37 @@ def test_status_before_the_first_run_is_empty_and_makes_nothing(device: Device) 
     assert list(device.layout.root.iterdir()) == []
 
 
+@pytest.mark.parametrize("module", ["agent", "client.cli"])
+@pytest.mark.parametrize("action", ["run", "once", "status"])
+def test_state_directory_that_cannot_be_used_has_a_code_of_its_own(device: Device, module: str, action: str) -> None:
+    """A folder in a file's place, since root may write where it is forbidden; by both commands that there are."""
+    broken = device.layout.identity if action == "status" else device.layout.lock
+    broken.unlink(missing_ok=True)
+    broken.mkdir()
+    prefix = ["agent"] if module == "client.cli" else []
+    ended = subprocess.run(
+        [sys.executable, "-m", module, *prefix, action, "--config", str(device.config_file)],
+        capture_output=True,
+        text=True,
+        timeout=PROCESS_TIMEOUT_S,
+        check=False,
+    )
+    assert ended.returncode == 9, ended.stderr
+    assert f"{broken}: Is a directory" in ended.stderr
+
+
+def test_read_only_disk_is_told_with_the_state_directory(device: Device) -> None:
+    ended = device.run("once", fault="erofs@1+")
+    assert ended.returncode == 9
+    assert f"{device.layout.root}: Read-only file system" in ended.stderr
+
+
+def test_failure_that_is_not_of_the_state_directory_is_not_called_one(tmp_path: Path) -> None:
+    elsewhere = errors.of_local_failure(FileNotFoundError(2, "No such file", "/usr/bin/python"), tmp_path)
+    above = errors.of_local_failure(PermissionError(13, "Permission denied", str(tmp_path.parent)), tmp_path)
+    assert (elsewhere.exit_code, above.exit_code) == (1, 9)
+
+
 def wait_for(server: StandIn, polls: int) -> None:
     deadline = time.monotonic() + PROCESS_TIMEOUT_S
     while len(server.requests("GET", "poll")) < polls:
@@ -201,7 +232,7 @@ def test_every_error_stands_in_the_tree_with_a_slug_and_a_code(kind: type[errors
     assert kind.__name__ in (errors.__doc__ or "")
     assert kind.slug
     assert kind.title
-    assert 1 <= kind.exit_code <= 8
+    assert 1 <= kind.exit_code <= 9
 
 
 def test_every_slug_is_its_own() -> None:
