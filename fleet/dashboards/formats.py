@@ -4,6 +4,8 @@ import re
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from registry.metrics import is_share
+
 ABSENT = "\u2013"
 _BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _SPACE = "\u00a0"  # between a number and its unit, which stay together at the end of a line
@@ -81,11 +83,6 @@ def relative_text(moment: datetime, now: datetime) -> str:
 def absolute_text(moment: datetime) -> str:
     """The moment in UTC, to the second."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def is_share(metric: str) -> bool:
-    """Whether values of this metric read best as percent."""
-    return metric.endswith(("accuracy", "error", "precision", "recall", "f1", "agreement"))
 
 
 def higher_is_better(metric: str) -> bool:

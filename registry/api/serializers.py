@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from registry.metrics import share_refusal
 from registry.models import Artifact, Evaluation, ModelLine, Variant, Version, validate_name, validate_sha256
 from registry.services import Measured
 from registry.uploads import UPLOADED_KINDS
@@ -87,7 +88,7 @@ class ToleranceSerializer(serializers.Serializer[Any]):
 
 
 class EvaluationRequestSerializer(serializers.Serializer[Any]):
-    """A measured quality. The interval is 95 % and holds the value."""
+    """A measured quality. The interval is 95 % and holds the value; both lie within 0 to 1 where the metric is a share, such as `accuracy`."""
 
     metric = NameField()
     value = serializers.FloatField()
@@ -99,6 +100,12 @@ class EvaluationRequestSerializer(serializers.Serializer[Any]):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         low, value, high = attrs["ci_low"], attrs["value"], attrs["ci_high"]
+        numbers = {"value": value, "ci_low": low, "ci_high": high}
+        refusals = {
+            field: share_refusal(attrs["metric"], number) for field, number in numbers.items() if number is not None
+        }
+        if any(refusals.values()):
+            raise serializers.ValidationError({field: refusal for field, refusal in refusals.items() if refusal})
         if (low is None) != (high is None):
             raise serializers.ValidationError({"ci_low": "an interval needs both ci_low and ci_high"})
         if low is not None and not low <= value <= high:

@@ -247,6 +247,34 @@ def test_evaluation_that_makes_no_sense_is_refused(publisher: APIClient, changes
     assert_problem(send(publisher, "POST", address, {**EVALUATION, **changes}), 400, "invalid-input")
 
 
+@pytest.mark.parametrize(
+    ("changes", "field", "said"),
+    [
+        ({"value": 7.5, "ci_low": None, "ci_high": None}, "value", "for 7.5 % send 0.075"),
+        ({"value": 98, "ci_low": 0.97, "ci_high": 99}, "ci_high", "for 99 % send 0.99"),
+        ({"value": -0.1, "ci_low": None, "ci_high": None}, "value", "from 0 to 1, and not -0.1"),
+        ({"ci_low": -0.01}, "ci_low", "from 0 to 1"),
+        ({"metric": "macro_f1", "value": 97.5, "ci_low": None, "ci_high": None}, "value", "send 0.975"),
+        ({"metric": "top1-error", "value": 2, "ci_low": None, "ci_high": None}, "value", "send 0.02"),
+    ],
+)
+def test_share_beyond_0_to_1_is_refused_with_the_share(
+    publisher: APIClient, changes: dict[str, Any], field: str, said: str
+) -> None:
+    variant = make_variant(make_version(make_line()))
+    answer = send(publisher, "POST", f"{_variant_address(variant.version)}/evaluations", {**EVALUATION, **changes})
+    assert_problem(answer, 400, "invalid-input")
+    messages = {error["field"]: error["message"] for error in answer.json()["errors"]}
+    assert said in messages[field]
+
+
+@pytest.mark.parametrize(("metric", "value"), [("accuracy", 1), ("accuracy", 0), ("perplexity", 7.5), ("error", 2.5)])
+def test_value_within_what_its_metric_allows_is_accepted(publisher: APIClient, metric: str, value: float) -> None:
+    variant = make_variant(make_version(make_line()))
+    wish = {**EVALUATION, "metric": metric, "value": value, "ci_low": None, "ci_high": None}
+    assert send(publisher, "POST", f"{_variant_address(variant.version)}/evaluations", wish).status_code == 201
+
+
 def test_versions_are_sorted_by_precedence_not_by_letters(viewer: APIClient) -> None:
     line = make_line()
     for version in ("1.2.0", "1.10.0", "1.10.0-rc.2", "1.10.0-rc.10", "0.9.0"):

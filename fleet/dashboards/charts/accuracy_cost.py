@@ -12,6 +12,7 @@ from fleet.dashboards import formats
 from fleet.dashboards.charts.axes import CostAxis, linear_axis, log_axis
 from fleet.dashboards.charts.labels import Mark, place_labels
 from fleet.dashboards.charts.style import Figure, colour, layout
+from registry.metrics import is_share
 
 SMALLEST_MARKER, LARGEST_MARKER, UNMEASURED_MARKER = 10.0, 32.0, 13.0
 
@@ -95,7 +96,7 @@ class _Chart:
             own.sort(key=lambda place: -sizes[place])  # small marks over large ones
             traces.append(self._version(own, sizes, places, version, colour(number)))
         traces += _legend(self.points)
-        tick_format = ".1%" if formats.is_share(self.metric) else ".4~g"
+        tick_format = ".1%" if is_share(self.metric) else ".4~g"
         yaxis = {"title": {"text": self.metric, "standoff": 14}, "tickformat": tick_format}
         return {"data": traces, "layout": layout(self.axis.spec, yaxis)}
 
