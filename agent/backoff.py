@@ -4,6 +4,9 @@ from collections.abc import Callable
 
 MAX_DELAY_S = 86_400.0
 LEAST_DELAY_S = 1.0
+# Whatever a server answers, it is not asked more often than this: each poll costs the link some 300 bytes, so one a second
+# would be 26 MB a day. The device's owner may ask for more with poll_interval_s.
+LEAST_ANSWERED_S = 5.0
 FIRST_FAILURE_S = 5.0
 MAX_FAILURE_S = 3600.0
 # A refusal that is final (401, 403, 404 on poll) is not answered by asking again soon, only by somebody repairing it.
@@ -13,10 +16,15 @@ JITTER = 0.1
 Uniform = Callable[[float, float], float]
 
 
-def after_answer(poll_after_s: float, uniform: Uniform) -> float:
-    """The server's interval, capped at a day, ± 10 %, so that a fleet does not march in step."""
-    capped = min(poll_after_s, MAX_DELAY_S)
-    return max(LEAST_DELAY_S, capped * uniform(1 - JITTER, 1 + JITTER))
+def interval_s(configured_s: float | None, answered_s: float) -> float:
+    """The owner's interval if there is one, otherwise the server's within its bounds."""
+    return configured_s or min(MAX_DELAY_S, max(LEAST_ANSWERED_S, answered_s))
+
+
+def after_answer(interval_s: float, uniform: Uniform) -> float:
+    """The interval ± 10 %, so that a fleet does not march in step; never below the least that applies to it."""
+    least_s = LEAST_ANSWERED_S if interval_s >= LEAST_ANSWERED_S else LEAST_DELAY_S
+    return max(least_s, interval_s * uniform(1 - JITTER, 1 + JITTER))
 
 
 def after_failure(failures: int, retry_after_s: float | None, uniform: Uniform) -> float:

@@ -9,13 +9,14 @@ import importlib.metadata
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from agent import backoff, children, housekeeping
 from agent.attempt import Line
 from agent.clock import Clock, Instant
 from agent.config import Config
 from agent.decide import Action, Idle, WaitForDelta
+from agent.delivery import Delivery
 from agent.errors import (
     DISK_ERRNOS,
     AgentError,
@@ -71,6 +72,13 @@ class Agent:
     _gave_up: bool = False
     _answer: PollAnswer | None = None
     _polled_at: Instant | None = None
+    _delivery: Delivery = field(init=False)
+    # When the last whole cycle ended, and how long the server is left alone after it.
+    _rested_at: Instant | None = None
+    _rest_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._delivery = Delivery(self.outbox, self.client, self.clock)
 
     def run(self, sleep: Callable[[float], None] = time.sleep) -> None:
         """Cycle until a `BaseException` that is no error ends it, such as the one that SIGTERM becomes."""
@@ -78,10 +86,14 @@ class Agent:
             sleep(self.cycle().delay_s)
 
     def cycle(self) -> Outcome:
-        """One poll and all the work that it brings; an error becomes a delay."""
+        """One poll and all the work that it brings, or only a delivery that is due before it; an error becomes a delay."""
         self._gave_up = False
         try:
-            delay_s = self._cycle()
+            if self._delivery.error is not None and self._rest_left_s() > 0:
+                self._delivery.send()
+                rest_s = self._rest_left_s()
+            else:
+                rest_s = self._cycle()
         except AgentError as error:
             return self._after(error)
         except OSError as error:
@@ -91,7 +103,18 @@ class Agent:
         finally:
             self.client.close()
         self.failures = self.refusals = 0
-        return Outcome(delay_s, StepFailed.exit_code if self._gave_up else 0)
+        return self._outcome(rest_s)
+
+    def _outcome(self, rest_s: float) -> Outcome:
+        """The end of a cycle without an error: the next one is a poll, or before it a delivery that failed."""
+        undelivered = self._delivery.error
+        if undelivered is None:
+            return Outcome(rest_s, StepFailed.exit_code if self._gave_up else 0)
+        delay_s = min(rest_s, max(backoff.LEAST_DELAY_S, self._delivery.wait_s()))
+        return Outcome(delay_s, undelivered.exit_code)
+
+    def _rest_left_s(self) -> float:
+        return 0.0 if self._rested_at is None else max(0.0, self._rest_s - self.clock.now().since(self._rested_at))
 
     def install(self, entry: Entry, source: Source) -> Outcome:
         """Carry out one entry from a bundle, with the same steps; nothing is sent."""
@@ -104,6 +127,7 @@ class Agent:
         return Outcome(0.0, StepFailed.exit_code if self._gave_up else 0)
 
     def _cycle(self) -> float:
+        self._rested_at = None
         self._learn_facts()
         source = ServerSource(self.client, self.layout, self.config.download)
         lines = [self._line(model, source) for model in self.config.models]
@@ -111,10 +135,12 @@ class Agent:
             line.finish_switch()
         housekeeping.collect(self.layout, self.store.state)
         waits = self._settle(lines)
-        self.outbox.send(self.client)
+        self._delivery.send()
         if self._measure(lines):
-            self.outbox.send(self.client)
-        return min([backoff.after_answer(self._interval_s(), self.clock.uniform), *waits])
+            self._delivery.send()
+        self._rest_s = min([backoff.after_answer(self._interval_s(), self.clock.uniform), *waits])
+        self._rested_at = self.clock.now()
+        return self._rest_s
 
     def _settle(self, lines: list[Line]) -> list[float]:
         """Poll and work until there is nothing new to say; how long the lines wait for deltas."""
@@ -124,7 +150,7 @@ class Agent:
             housekeeping.collect(self.layout, self.store.state)
             if self._saying().digest == said.digest:
                 break
-            self.outbox.send(self.client)
+            self._delivery.send()
         return waits
 
     def _saying(self) -> Saying:
@@ -148,7 +174,7 @@ class Agent:
 
     def _interval_s(self) -> float:
         answered_s = backoff.MAX_DELAY_S if self._answer is None else self._answer.poll_after_s
-        return self.config.poll_interval_s or answered_s
+        return backoff.interval_s(self.config.poll_interval_s, answered_s)
 
     def _work_all(self, lines: list[Line]) -> list[float]:
         """Every line gets its turn; the first failure of a line is raised after all had theirs."""
@@ -162,9 +188,9 @@ class Agent:
                 failed.append(error)
                 continue
             if isinstance(action, WaitForDelta):
-                waits.append(max(backoff.LEAST_DELAY_S, action.wait_s))
+                waits.append(max(backoff.LEAST_ANSWERED_S, action.wait_s))
         if failed:
-            self.outbox.send(self.client)
+            self._delivery.send()
             raise failed[0]
         return waits
 

@@ -166,6 +166,60 @@ def test_repeated_failures_back_off(device: Device, server: StandIn) -> None:
         assert agent.cycle().delay_s == 60
 
 
+@pytest.mark.parametrize(("head", "least_s"), [("", 5), ("poll_interval_s = 2", 1.8)])
+def test_server_that_wants_no_pause_is_asked_no_more_often_than_the_floor(
+    device: Device, server: StandIn, head: str, least_s: float
+) -> None:
+    """It answers poll_after_s 0, without an ETag; the floor is the server's, the owner's interval may be shorter."""
+    device.configure(head=head)
+    device.preinstall(OLD)
+    server.poll_body = json.dumps({"poll_after_s": 0, "installations": [entry(server, OLD)]}).encode()
+    with device.agent() as agent:
+        for polls in range(1, 6):
+            delay_s = agent.cycle().delay_s
+            assert least_s <= delay_s + 0.1 <= 5.5
+            assert len(server.seen) == polls, "one poll in a cycle"
+            device.clock.ahead_s += delay_s
+
+
+def test_delivery_that_fails_backs_off_and_brings_no_poll_forward(device: Device, server: StandIn) -> None:
+    server.entries = [entry(server, OLD)]
+    server.poll_after_s = 600
+    server.problems["events"] = (503, "busy")
+    with device.agent() as agent:
+        outcome = agent.cycle()
+        assert (outcome.exit_code, len(server.requests("POST", "events"))) == (6, 1)
+        assert device.served() == OLD.model
+        server.seen.clear()
+        waited_s = 0.0
+        while waited_s + outcome.delay_s < 590:
+            waited_s += outcome.delay_s
+            device.clock.ahead_s += outcome.delay_s
+            outcome = agent.cycle()
+        assert {seen.path for seen in server.seen} == {"/api/v1/events"}, "no poll before its time"
+        assert 5 <= len(server.seen) <= 9, "the pauses double"
+        server.problems.clear()
+        device.clock.ahead_s += outcome.delay_s
+        agent.cycle()
+        assert [seen.path for seen in server.seen].count("/api/v1/poll") == 1
+        device.clock.ahead_s += 600
+        assert agent.cycle().exit_code == 0
+    assert list(device.layout.outbox.iterdir()) == []
+
+
+def test_delivery_is_made_up_for_before_the_next_poll(device: Device, server: StandIn) -> None:
+    server.entries = [entry(server, OLD)]
+    server.problems["events"] = (503, "busy")
+    with device.agent() as agent:
+        device.clock.ahead_s += agent.cycle().delay_s
+        server.problems.clear()
+        server.seen.clear()
+        outcome = agent.cycle()
+        assert (outcome.exit_code, [seen.path for seen in server.seen]) == (0, ["/api/v1/events"])
+        assert 50 < outcome.delay_s < 60, "what is left of the interval"
+    assert server.kinds()[-1] == "activated"
+
+
 def test_server_that_is_not_there_is_tried_again(device: Device) -> None:
     device.configure(head="")
     text = device.config_file.read_text()
