@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from fleet.dashboards.queries.names import Names, names_of_artifacts
+from fleet.dashboards.queries.names import Names, name_in, names_of_artifacts
 from fleet.devices.models import Device, Installation
 from fleet.devices.selectors import condition, parse_query
 
@@ -46,7 +46,7 @@ def installation_rows(device_ids: Collection[UUID]) -> dict[UUID, list[Installat
     """What these devices hold, by device. Two queries."""
     installations = list(
         Installation.objects.filter(device_id__in=device_ids, active=True)
-        .select_related("model_line", "target__version")
+        .select_related("model_line", "target__version__model_line")
         .order_by("model_line__name")
     )
     ids = {
@@ -70,7 +70,7 @@ def _row(installation: Installation, names: Names) -> InstallationRow:
 
 
 def _label(installation: Installation, names: Names, artifact_id: int | None, sha256: str) -> str:
-    name = None if artifact_id is None else names.get((installation.model_line_id, artifact_id))
+    name = name_in(names, installation.model_line_id, artifact_id, wanted=installation.target)
     if name is not None:
         return str(name)
     return f"unknown {sha256[:12]}…" if sha256 else ""

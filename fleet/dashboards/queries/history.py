@@ -1,21 +1,26 @@
 """What devices did: attempts with their events and bytes, and their newest reports."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from django.db.models import Case, IntegerField, QuerySet, Value, When
 
 from fleet.dashboards.queries.measurements import failed_rules
-from fleet.dashboards.queries.names import names_of_artifacts
-from fleet.devices.models import Device
+from fleet.dashboards.queries.names import name_in, names_of_artifacts
+from fleet.devices.models import Device, Installation
 from fleet.ledger.models import LedgerEntry
 from fleet.measurements.models import BenchmarkReport
 from fleet.rollouts.models import Attempt, Event, Rollout
-from registry.models import ModelLine
+from registry.models import ModelLine, Variant
 
 REPORTS = 20
+_ATTEMPT_NAMES = (
+    "target",
+    "installation__model_line",
+    *(f"{asker}__target__version__model_line" for asker in ("installation", "rollout")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,7 @@ class ReportRow:
 def attempts_of(device: Device) -> QuerySet[Attempt]:
     """The device's attempts, newest first."""
     attempts = Attempt.objects.filter(installation__device=device)
-    return attempts.select_related("installation__model_line", "target").order_by("-opened_at", "-pk")
+    return attempts.select_related(*_ATTEMPT_NAMES).order_by("-opened_at", "-pk")
 
 
 def attempts_under(rollout: Rollout) -> QuerySet[Attempt]:
@@ -68,7 +73,8 @@ def attempt_rows(attempts: Sequence[Attempt]) -> list[AttemptRow]:
     rows = []
     for attempt in attempts:
         line = attempt.installation.model_line
-        name = names.get((line.pk, attempt.target_id))
+        wanted = (attempt.rollout or attempt.installation).target
+        name = name_in(names, line.pk, attempt.target_id, wanted=wanted)
         target = f"{line.name} → {name or attempt.target.sha256[:12] + '…'}"
         # A delivery may name another device's attempt; such bytes belong to nobody's attempt.
         own = [entry for entry in ledger[attempt.pk] if entry.device_id == attempt.installation.device_id]
@@ -79,7 +85,7 @@ def attempt_rows(attempts: Sequence[Attempt]) -> list[AttemptRow]:
 def newest_reports(
     *, device: Device | None = None, model_line: ModelLine | None = None, validity: str | None = None
 ) -> list[ReportRow]:
-    """The newest reports of a device or a model line. Two queries."""
+    """The newest reports of a device or a model line. Three queries."""
     reports = BenchmarkReport.objects.select_related("device", "artifact", "model_line").order_by("-received_at", "-pk")
     if device is not None:
         reports = reports.filter(device=device)
@@ -89,9 +95,21 @@ def newest_reports(
         reports = reports.filter(validity=validity)
     shown = list(reports[:REPORTS])
     names = names_of_artifacts({report.artifact_id for report in shown})
+    wanted = _targets({report.device_id for report in shown})
     rows = []
     for report in shown:
-        name = names.get((report.model_line_id, report.artifact_id))
+        asked = wanted.get((report.device_id, report.model_line_id))
+        name = name_in(names, report.model_line_id, report.artifact_id, wanted=asked)
         label = f"{report.model_line.name} {name or report.artifact.sha256[:12] + '…'}"
         rows.append(ReportRow(report, label, failed_rules(report.report)))
     return rows
+
+
+def _targets(device_ids: Collection[UUID]) -> dict[tuple[UUID, int], Variant]:
+    """What these devices should run, by device and model line."""
+    installations = Installation.objects.filter(device_id__in=device_ids, target__isnull=False)
+    return {
+        (each.device_id, each.model_line_id): each.target
+        for each in installations.select_related("target__version__model_line")
+        if each.target is not None
+    }

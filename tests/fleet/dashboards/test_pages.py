@@ -8,13 +8,14 @@ from uuid import uuid4
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils import timezone
 
 from access.actors import SYSTEM
 from access.models import Role
-from fleet.devices.models import Device
+from fleet.devices.models import Device, Installation
 from fleet.measurements.models import BenchmarkReport
 from fleet.rollouts.models import Rollout
-from registry.models import Patch
+from registry.models import Patch, Version
 from registry.services import yank_version
 from tests.factories.people import PASSWORD, make_person
 from tests.factories.scenario import Scenario, make_scenario
@@ -349,3 +350,23 @@ def test_rollout_of_a_draft_forecasts_with_todays_fleet(viewer: Client) -> None:
     page = text_of(viewer.get(f"/rollouts/{scenario.draft.pk}/"))
     assert "Forecast of today" in page
     assert "Not started: installations join when it is" in page
+
+
+def test_device_page_names_equal_bytes_by_the_version_that_was_wanted(viewer: Client) -> None:
+    scenario = make_scenario(3)
+    wanted = scenario.variants["1.1.0 fp32"]
+    newer = Version.objects.create(
+        model_line=scenario.line,
+        version="1.2.2",
+        contract=wanted.version.contract,
+        sample_set=wanted.version.sample_set,
+        state=Version.State.PUBLISHED,
+        published_at=timezone.now(),
+    )
+    newer.variants.create(name="fp32", artifact=wanted.artifact)
+    there = Installation.objects.filter(target=wanted, current=wanted.artifact).first()
+    assert there is not None
+    assert there.device.installations.get().attempts.filter(target=wanted.artifact).exists()
+    page = text_of(viewer.get(f"/devices/{there.device_id}/"))
+    assert page.count("1.1.0 fp32") >= 3  # runs, should run, and the attempt
+    assert "1.2.2" not in page
