@@ -203,3 +203,43 @@ def test_serving_commands_become_the_program(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert "no_such_module" in done.stderr
+
+
+@pytest.mark.parametrize("command", [["server"], ["worker"], ["manage", "check"]])
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({}, "SMALLFLEET_SECRET_KEY is not set"),
+        ({"SMALLFLEET_SECRET_KEY": "", "SMALLFLEET_DEBUG": "0"}, "SMALLFLEET_SECRET_KEY is not set"),
+        ({"SMALLFLEET_SECRET_KEY_FILE": "/nowhere/key"}, "/nowhere/key"),
+    ],
+)
+def test_serving_without_a_secret_key_is_one_line_and_code_2(
+    command: list[str], environment: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "client.cli", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"SMALLFLEET_HOME": str(tmp_path), "PATH": "/usr/bin:/bin", **environment},
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_secret_key_may_come_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("k" * 50)
+    done = subprocess.run(
+        [sys.executable, "-m", "client.cli", "manage", "check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={
+            "SMALLFLEET_HOME": str(tmp_path),
+            "SMALLFLEET_SECRET_KEY_FILE": str(tmp_path / "key"),
+            "PATH": "/usr/bin:/bin",
+        },
+    )
+    assert done.returncode == 0, done.stderr
