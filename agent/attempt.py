@@ -120,7 +120,7 @@ class Line:
                 raise refused from error
             try:
                 setback = Setback(STAGE_NAMES[pending.stage], refused.reason, refused.detail)
-                self.record.give_up(setback, permanent=False)
+                self.record.give_up(setback, permanent=False, keep=True)
             except OSError:
                 raise refused from error
 
@@ -145,6 +145,7 @@ class Line:
         self.record.advance(replace(pending, stage=Stage.NEW, failed_offers=failed, setback=setback))
 
     def _fetch(self) -> None:
+        self.fetching.check_room()
         try:
             self.fetching.bring_companions()
         except NotGiven as refused:

@@ -199,7 +199,8 @@ def _installation(model: str, state: State, layout: Layout) -> dict[str, Any]:
             "received_bytes": 0 if pending.offer is None else layout.received_bytes(pending.offer.sha256),
         },
         "failures": [
-            {key: value for key, value in asdict(failure).items() if key != "at"} for failure in line.failures
+            {key: value for key, value in asdict(failure).items() if key not in ("at", "keeps")}
+            for failure in line.failures
         ],
     }
 

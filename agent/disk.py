@@ -9,7 +9,7 @@ The order that makes a change durable is always: write under a new name, fsync t
 **Test only:** with `SMALLFLEET_FAULT` set, a point fails on purpose:
 `kill@17` (SIGKILL to itself at the 17th point), `enospc@17` (that primitive fails with ENOSPC), `enospc@17+` (it and all
 after it, until the process ends), `erofs@1+` (a read-only disk), `enospc@append` (every point whose name begins so),
-`trace@/path` (append every point's name to a file).
+`room@4096` (the disk says that it has this many bytes free), `trace@/path` (append every point's name to a file).
 """
 
 import errno
@@ -23,13 +23,14 @@ from pathlib import Path
 FAULT_VARIABLE = "SMALLFLEET_FAULT"
 # Removing gives room back, so a full disk does not refuse it; a read-only one does.
 _REMOVALS = ("unlink", "rmdir")
+_ROOM = "room@"
 
 Fault = Callable[[int, str], None]
 
 
 def _fault_from(text: str) -> Fault:
     """Read the test-only fault description; an empty one gives a fault that never fires."""
-    if not text:
+    if not text or text.startswith(_ROOM):
         return lambda _index, _name: None
     kind, _, where = text.partition("@")
     if kind == "trace":
@@ -65,6 +66,7 @@ class _Points:
     def __init__(self, text: str) -> None:
         self._fault = _fault_from(text)
         self._indices = itertools.count(1)
+        self.free_bytes = int(text.removeprefix(_ROOM)) if text.startswith(_ROOM) else None
 
     def reach(self, name: str) -> None:
         self._fault(next(self._indices), name)
@@ -81,6 +83,17 @@ def inject(text: str) -> None:
 def point(name: str) -> None:
     """Mark one moment at which power can fail."""
     _points[0].reach(name)
+
+
+def free_bytes(path: Path) -> int | None:
+    """Bytes that the agent may still write where `path` is; `None` where the file system does not say.
+
+    What is reserved for root does not count, even for root: a full system disk is worth more than a new model.
+    """
+    if _points[0].free_bytes is not None:
+        return _points[0].free_bytes
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize if found.f_blocks else None
 
 
 def make_directories(path: Path, *, mode: int = 0o755) -> None:

@@ -4,14 +4,18 @@ import time
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from agent import slots
-from agent.errors import BundleInvalid, RequestRefused, TransferRejected, Unauthenticated
+from agent import disk, slots
+from agent.errors import BundleInvalid, DiskRefused, RequestRefused, TransferRejected, Unauthenticated
 from agent.layout import Layout
 from agent.metering import Counted
 from agent.record import Event, Record
 from agent.source import Source
 from agent.state import Setback
-from agent.wire import Blob
+from agent.wire import Blob, Way
+
+CONTRACT, SAMPLE_SET = "contract", "sample-set"
+# Manifest, state and events of one attempt, each file in blocks of its own, twice while it is replaced.
+RESERVED_BYTES = 1 << 18
 
 
 class NotGiven(Exception):
@@ -38,22 +42,51 @@ class Fetching:
             NotGiven: one of them cannot be had.
             ServerUnavailable, Unauthenticated, OSError: the attempt goes on later.
         """
-        target = self.record.pending.target
+        for blob, way in self._missing_companions():
+            self._bring(blob, way)
+            if way == SAMPLE_SET:
+                self.layout.keep_sample_set(blob.sha256)
+
+    def check_room(self) -> None:
+        """Look whether the disk takes the attempt, before a byte is paid for.
+
+        Raises:
+            DiskRefused: it does not.
+        """
+        needed_bytes, free_bytes = self._needed_bytes(), disk.free_bytes(self.layout.root)
+        if free_bytes is not None and free_bytes < needed_bytes:
+            detail = f"{needed_bytes} bytes needed, {free_bytes} available in {self.layout.root}"
+            raise DiskRefused("disk-full", detail)
+
+    def _needed_bytes(self) -> int:
+        """Room for what is still to be fetched, for the model that a patch becomes, and for what is written beside it."""
+        offer, target = self.record.offer, self.record.pending.target
+        needed = target.contract.size_bytes + RESERVED_BYTES
+        needed += sum(self._left_bytes(blob) for blob, _way in self._missing_companions())
+        if not slots.is_built(self.layout.line(self.record.model), target.sha256):
+            needed += self._left_bytes(Blob(offer.sha256, offer.size_bytes))
+            needed += 0 if offer.way is Way.RAW else target.size_bytes  # a raw download becomes the slot's file itself
+        return needed
+
+    def _left_bytes(self, blob: Blob) -> int:
+        return max(0, blob.size_bytes - self.layout.received_bytes(blob.sha256))
+
+    def _missing_companions(self) -> list[tuple[Blob, str]]:
+        target, missing = self.record.pending.target, []
         if slots.find_contract(self.layout, self.models, target.contract.sha256) is None:
-            self._bring(target.contract, "contract")
-        samples = target.sample_set
-        if samples is not None and not self.layout.sample_set(samples.sha256).is_file():
-            self._bring(samples, "sample-set")
-            self.layout.keep_sample_set(samples.sha256)
+            missing.append((target.contract, CONTRACT))
+        if target.sample_set is not None and not self.layout.sample_set(target.sample_set.sha256).is_file():
+            missing.append((target.sample_set, SAMPLE_SET))
+        return missing
 
     def bring_offer(self) -> None:
-        """The bytes of the chosen way; nothing, when the target's slot is complete already.
+        """The bytes of the chosen way; nothing, when the target's model is there already.
 
         Raises:
             As `bring_companions`.
         """
         offer, target = self.record.offer, self.record.pending.target
-        if not slots.is_complete(self.layout.line(self.record.model), target.sha256):
+        if not slots.is_built(self.layout.line(self.record.model), target.sha256):
             self._bring(Blob(offer.sha256, offer.size_bytes), offer.way)
 
     def _bring(self, blob: Blob, way: str) -> None:

@@ -1,4 +1,8 @@
-"""Removing what no line needs any more. What is kept: current, previous and the pending target, with their sample sets."""
+"""Removing what no line needs any more.
+
+What is kept: current, previous and the pending target, with their sample sets, and what an attempt fetched for which the
+disk had no room.
+"""
 
 import logging
 from collections.abc import Iterable
@@ -6,7 +10,7 @@ from pathlib import Path
 
 from agent import disk, slots
 from agent.layout import Layout
-from agent.state import LineState, State
+from agent.state import Failure, LineState, State
 
 log = logging.getLogger(__name__)
 
@@ -17,17 +21,14 @@ def collect(layout: Layout, state: State) -> None:
     downloads: set[str] = set()
     for model, line in state.lines.items():
         kept = _kept_models(line)
+        waiting = _waiting_failures(line, state.wanted(model))
         building = {line.pending.target.sha256} if line.pending else set()
+        building |= {failure.sha256 for failure in waiting}
         names = kept | building | {f"{sha256}.new" for sha256 in building}
         _remove_others(layout.line(model).slots, names)
         samples |= {found for sha256 in kept if (found := slots.sample_set_of(layout.line(model), sha256))}
-        if line.pending is not None:
-            target = line.pending.target
-            offered = () if line.pending.offer is None else (line.pending.offer.sha256,)
-            downloads |= {target.sha256, target.contract.sha256, *offered}
-            if target.sample_set is not None:
-                downloads.add(target.sample_set.sha256)
-                samples.add(target.sample_set.sha256)
+        downloads.update(line.pending.artifacts() if line.pending else (), *(failure.keeps for failure in waiting))
+    samples |= downloads
     _remove_others(layout.samples, {f"{sha256}.npz" for sha256 in samples})
     _remove_others(layout.downloads, downloads | {f"{sha256}.part" for sha256 in downloads})
     _remove_all(path for path in layout.outbox.iterdir() if path.name.startswith("."))
@@ -35,6 +36,11 @@ def collect(layout: Layout, state: State) -> None:
 
 def _kept_models(line: LineState) -> set[str]:
     return {sha256 for sha256 in (line.current, line.previous) if sha256 is not None}
+
+
+def _waiting_failures(line: LineState, wanted: str | None) -> tuple[Failure, ...]:
+    """The last failure, where the next attempt can use its bytes: they were paid for, and the server still wants them."""
+    return tuple(failure for failure in line.failures[-1:] if failure.keeps and failure.sha256 == wanted)
 
 
 def _remove_others(folder: Path, names: set[str]) -> None:

@@ -62,14 +62,17 @@ class Record:
         """The same, where only the attempt changes."""
         self.commit(replace(self.state, pending=pending), *events)
 
-    def give_up(self, setback: Setback, *, permanent: bool) -> None:
-        """Close the attempt and remember why, so that it is not begun again at once, or at all."""
+    def give_up(self, setback: Setback, *, permanent: bool, keep: bool = False) -> None:
+        """Close the attempt and remember why, so that it is not begun again at once, or at all.
+
+        With `keep`, what was fetched stays for the next attempt at the same target, as long as the server wants that.
+        """
         self.gave_up = True
         pending = self.pending
         key = (pending.target.sha256, pending.rollout)
         earlier = self.state.failure_of(*key)
         times = 1 + (earlier.times if earlier is not None else 0)
-        failure = Failure(*key, setback.reason, permanent, times, self.clock.now())
+        failure = Failure(*key, setback.reason, permanent, times, self.clock.now(), pending.artifacts() if keep else ())
         others = tuple(one for one in self.state.failures if (one.sha256, one.rollout) != key)
         failures = (*others, failure)[-MAX_FAILURES_KEPT:]
         self.commit(replace(self.state, pending=None, failures=failures), _failed(setback, permanent=permanent))

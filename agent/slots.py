@@ -36,6 +36,11 @@ def is_complete(paths: LinePaths, sha256: str) -> bool:
     return all(file.is_file() for file in files) and sha256_of(files[0]) == sha256
 
 
+def is_built(paths: LinePaths, sha256: str) -> bool:
+    """Whether the model itself is there, in its slot or in one that is not finished."""
+    return is_complete(paths, sha256) or _has_digest(paths.building(sha256) / MODEL_FILE, sha256)
+
+
 def find_model(layout: Layout, models: tuple[str, ...], sha256: str) -> Path | None:
     """The file of a model that some line holds."""
     candidates = (layout.line(model).model(sha256) for model in models)

@@ -60,10 +60,16 @@ class Pending:
     # Bytes of each unfinished download that an event has accounted for, by digest.
     accounted: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
+    def artifacts(self) -> tuple[str, ...]:
+        """The digests of all bytes that this attempt has a use for."""
+        target = self.target
+        blobs = (target, target.contract, target.sample_set, self.offer)
+        return tuple(sorted({blob.sha256 for blob in blobs if blob is not None}))
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The last failed attempt at a target in a rollout."""
+    """The last failed attempt at a target in a rollout. `keeps` are digests whose bytes wait for the next one."""
 
     sha256: str
     rollout: str | None
@@ -71,6 +77,7 @@ class Failure:
     permanent: bool
     times: int
     at: Instant
+    keeps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +134,12 @@ class State:
     def with_line(self, model: str, line: LineState) -> "State":
         """The same state with one line replaced."""
         return replace(self, lines=MappingProxyType({**self.lines, model: line}))
+
+    def wanted(self, model: str) -> str | None:
+        """The digest of the target that the server last named for a line."""
+        listed = () if self.heard is None else self.heard.installations
+        targets = [one.get("target") for one in listed if one.get("model") == model]
+        return str(targets[-1].get("sha256")) if targets and targets[-1] else None
 
 
 def to_json(state: State) -> bytes:
@@ -222,6 +235,8 @@ def _failure(document: Mapping[str, Any]) -> Failure:
         permanent=bool(document["permanent"]),
         times=int(document["times"]),
         at=Instant(**document["at"]),
+        # Not in the documents of earlier versions.
+        keeps=tuple(map(wire.parse_sha256, document.get("keeps", ()))),
     )
 
 
