@@ -8,6 +8,7 @@
     ├── LengthRequired           411
     ├── BodyTooLarge             413
     ├── TokenScopeInvalid        400
+    ├── NotMigrated              503  the database has no tables yet
     └── (registry.errors and fleet.errors continue the tree)
 
 A class carries a stable `slug` (the last part of the problem's `type`), a `title` that never changes with the occurrence, and the HTTP `status`.
@@ -94,3 +95,11 @@ class TokenScopeInvalid(ProblemError):
     slug = "token-scope-invalid"
     title = "The token's scopes are not valid"
     status = 400
+
+
+class NotMigrated(ProblemError):
+    """The server runs before its database was prepared."""
+
+    slug = "not-migrated"
+    title = "The database has no tables yet"
+    status = 503

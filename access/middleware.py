@@ -1,9 +1,17 @@
 """What stands around every request."""
 
+import logging
 from collections.abc import Callable
 
 from django.core.exceptions import BadRequest
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
+
+from access.errors import NotMigrated
+from access.problems import problem_response
+
+log = logging.getLogger(__name__)
+_UNDEFINED_TABLE = "42P01"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
 
 # Headers that protect pages in browsers. A device reads none of them, and pays for every byte.
 PAGE_HEADERS = (
@@ -45,3 +53,29 @@ class NulRefusedMiddleware:
         if "\0" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
             raise BadRequest("the address has a NUL character")
         return self.get_response(request)
+
+
+class NotMigratedMiddleware:
+    """Answers for a database without tables: the operator's next step, and no defect of the server."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer."""
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """The problem, if a table is missing; None leaves every other defect to Django."""
+        if not is_missing_table(exception):
+            return None
+        log.error("not_migrated", extra={"detail": str(exception)})
+        return problem_response(request, NotMigrated("its operator runs `smallfleet manage migrate`"))
+
+
+def is_missing_table(error: Exception) -> bool:
+    """Whether the database refused because a table is not there: by PostgreSQL's code, or by SQLite's words, which has none."""
+    if not isinstance(error, DatabaseError):
+        return False
+    code = getattr(error.__cause__, "sqlstate", None)
+    return code == _UNDEFINED_TABLE if code is not None else str(error).startswith("no such table:")

@@ -55,6 +55,7 @@ MIDDLEWARE = [
     # First, so that it sees every header that the others add.
     "access.middleware.LeanDeviceApiMiddleware",
     "access.middleware.NulRefusedMiddleware",
+    "access.middleware.NotMigratedMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

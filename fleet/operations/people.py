@@ -18,6 +18,7 @@ from access.actors import SYSTEM
 from access.errors import ProblemError
 from access.models import ROLE_SCOPES, Role
 from access.services import create_person, create_token
+from fleet.operations.tables import require_tables
 
 PASSWORD_BYTES = 18
 
@@ -66,8 +67,9 @@ def new_person(
         scopes: of the token; None is all that the role allows.
 
     Raises:
-        CommandError: the name is taken, the password too weak, or a scope beyond the role.
+        CommandError: the database has no tables yet, the name is taken, the password too weak, or a scope beyond the role.
     """
+    require_tables()
     if User.objects.filter(username=username).exists():
         raise CommandError(f"there is a person {username!r} already; choose another --username")
     chosen = password if password is not None else secrets.token_urlsafe(PASSWORD_BYTES)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
@@ -165,3 +166,30 @@ def test_no_api_route_answers_a_stranger_or_a_wrong_token(route: str) -> None:
             if response.status_code != 405:
                 assert_problem(response, 401, "unauthenticated")
                 assert response["WWW-Authenticate"].startswith("Bearer")
+
+
+def _without_table(table: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {table} RENAME TO elsewhere")
+
+
+def test_missing_table_is_503_that_names_the_next_step() -> None:
+    _without_table("access_apitoken")
+    response = APIClient(headers={"Authorization": "Bearer sft_x"}).get("/api/v1/whoami")
+    assert "smallfleet manage migrate" in assert_problem(response, 503, "not-migrated")["detail"]
+
+
+def test_missing_table_is_a_page_for_people() -> None:
+    _without_table("django_session")
+    client = Client(headers={"Accept": "text/html"})
+    client.cookies["sessionid"] = "x" * 32
+    page = client.get("/")
+    assert page.status_code == 503
+    assert "smallfleet manage migrate" in page.content.decode()
+
+
+def test_other_refusal_of_the_database_stays_a_defect() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE access_apitoken RENAME COLUMN token_sha256 TO elsewhere")
+    client = APIClient(headers={"Authorization": "Bearer sft_x"}, raise_request_exception=False)
+    assert_problem(client.get("/api/v1/whoami"), 500, "server-error")

@@ -154,13 +154,19 @@ def test_jobs_of_the_project_run_on_an_empty_and_on_a_used_database() -> None:
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """A server of its own on SQLite, with an empty database."""
+def bare_environment(tmp_path: Path) -> dict[str, str]:
+    """A server of its own on SQLite, without any table yet."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("SMALLFLEET_")}
     environment = clean | {"SMALLFLEET_HOME": str(tmp_path / "home"), "SMALLFLEET_DEBUG": "1", "PYTHONPATH": str(ROOT)}
     (tmp_path / "home").mkdir()
-    manage(environment, "migrate", "--verbosity", "0")
     return environment
+
+
+@pytest.fixture
+def environment(bare_environment: dict[str, str]) -> dict[str, str]:
+    """A server of its own on SQLite, with an empty database."""
+    manage(bare_environment, "migrate", "--verbosity", "0")
+    return bare_environment
 
 
 def start(environment: dict[str, str], *command: str) -> subprocess.Popen[str]:
@@ -191,6 +197,22 @@ def test_worker_ends_cleanly_on_sigterm_and_by_itself_when_idle(environment: dic
     assert "Starting worker" in worker.stdout.readline()
     worker.send_signal(signal.SIGTERM)
     assert "Traceback" not in finish(worker)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run_worker",),
+        ("bootstrap_admin", "--random"),
+        ("create_person", "--username", "berta", "--role", "viewer", "--random"),
+        ("create_token", "--username", "berta", "--name", "laptop"),
+    ],
+)
+def test_command_before_migrate_says_so_in_one_line(bare_environment: dict[str, str], command: tuple[str, ...]) -> None:
+    process = start(bare_environment, "manage.py", *command)
+    output = process.communicate(timeout=120)[0]
+    assert output == "CommandError: the database has no tables yet: run `smallfleet manage migrate`\n"
+    assert process.returncode == 2
 
 
 def test_four_processes_write_on_one_sqlite_file(environment: dict[str, str]) -> None:

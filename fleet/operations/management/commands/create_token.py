@@ -11,6 +11,7 @@ from django.utils import timezone
 from access.actors import scopes_of_user
 from access.models import Scope
 from fleet.operations.people import add_json_argument, days, new_token, printed
+from fleet.operations.tables import require_tables
 
 
 class Command(BaseCommand):
@@ -42,6 +43,7 @@ class Command(BaseCommand):
         **options: Any,
     ) -> None:
         """Create and print."""
+        require_tables()
         person = User.objects.filter(username=username).first()
         if person is None:
             raise CommandError(f"there is no person {username!r}; `smallfleet manage create_person` makes one")

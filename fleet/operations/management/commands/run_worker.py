@@ -9,6 +9,7 @@ from django.utils.crypto import get_random_string
 from django_tasks_db.management.commands.db_worker import Worker
 
 from fleet.operations.periodic import Ticker, periodic_jobs, run_due
+from fleet.operations.tables import require_tables
 
 IDLE_INTERVAL_S = 0.5
 STOP_TIMEOUT_S = 20
@@ -27,6 +28,7 @@ class Command(BaseCommand):
 
     def handle(self, *, exit_when_idle: bool, **options: Any) -> None:
         """Run."""
+        require_tables()
         worker = Worker(
             queue_names=["*"],
             excluded_queue_names=[],
