@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 TOLERANCES = ("atol", "rtol", "min_agreement")
@@ -46,6 +47,35 @@ def tolerances(text: str) -> dict[str, float]:
             raise argparse.ArgumentTypeError(f"unknown tolerance {key!r}; known: {', '.join(TOLERANCES)}")
         found[key] = _number(float, key, value)
     return found
+
+
+def end_in_hours(text: str) -> datetime:
+    """The moment that many hours from now; more than 0.
+
+    Raises:
+        argparse.ArgumentTypeError: it is no such number.
+    """
+    return _end(text, timedelta(hours=1))
+
+
+def end_in_days(text: str) -> datetime:
+    """The moment that many days from now; more than 0.
+
+    Raises:
+        argparse.ArgumentTypeError: it is no such number.
+    """
+    return _end(text, timedelta(days=1))
+
+
+def _end(text: str, unit: timedelta) -> datetime:
+    now = datetime.now(UTC)
+    try:
+        end = now + float(text) * unit
+    except (ValueError, OverflowError) as error:
+        raise argparse.ArgumentTypeError(f"expected a number, got {text!r}") from error
+    if end <= now:
+        raise argparse.ArgumentTypeError(f"expected more than 0, got {text}: it would have ended already")
+    return end
 
 
 def attribute(text: str) -> tuple[str, str]:

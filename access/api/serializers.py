@@ -1,7 +1,9 @@
 """Shapes of access on the wire."""
 
+from datetime import datetime
 from typing import Any
 
+from django.utils import timezone
 from rest_framework import serializers
 
 from access.models import ApiToken, Scope
@@ -36,6 +38,20 @@ class ShortListField(serializers.ListField):
         return items
 
 
+class EndField(serializers.DateTimeField):
+    """When something ends that is being made now; None, and left out, is never."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(required=False, allow_null=True, default=None, **options)
+
+    def to_internal_value(self, value: Any) -> datetime:
+        """A moment in the future."""
+        moment = super().to_internal_value(value)
+        if moment <= timezone.now():
+            raise serializers.ValidationError(f"{moment.isoformat()} is not in the future")
+        return moment
+
+
 class WhoamiSerializer(serializers.Serializer[Any]):
     """Who the request comes from."""
 
@@ -52,7 +68,7 @@ class TokenRequestSerializer(serializers.Serializer[Any]):
     scopes = ShortListField(
         child=serializers.ChoiceField(choices=Scope.choices), max_length=len(Scope.choices), allow_empty=False
     )
-    expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+    expires_at = EndField()
 
 
 class TokenSerializer(serializers.ModelSerializer[ApiToken]):

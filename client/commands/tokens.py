@@ -1,9 +1,9 @@
 """List, create and revoke your API tokens. A new token is shown once."""
 
 import argparse
-from datetime import UTC, datetime, timedelta
 
 from client.connection import add_connection_arguments, connect
+from client.options import end_in_days
 from client.output import print_json, print_table
 
 SCOPES = ("read", "publish", "operate", "administer")
@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create = actions.add_parser("create", help="create a token")
     create.add_argument("name", help="what it is for, e.g. 'ci of keyword-spotter'")
     create.add_argument("--scope", action="append", choices=SCOPES, required=True, help="may be given several times")
-    create.add_argument("--expires-in-d", type=float, help="days until it ends; never, if not given")
+    create.add_argument("--expires-in-d", type=end_in_days, metavar="D", help="days until it ends; never, if not given")
     create.set_defaults(act=_create)
     revoke = actions.add_parser("revoke", help="end a token at once")
     revoke.add_argument("id")
@@ -48,7 +48,7 @@ def _list(args: argparse.Namespace) -> int:
 def _create(args: argparse.Namespace) -> int:
     body = {"name": args.name, "scopes": args.scope}
     if args.expires_in_d is not None:
-        body["expires_at"] = (datetime.now(UTC) + timedelta(days=args.expires_in_d)).isoformat()
+        body["expires_at"] = args.expires_in_d.isoformat()
     with connect(args) as rest:
         created = rest.post("tokens", body)
     if args.json:

@@ -98,6 +98,15 @@ def test_token_of_somebody_else_is_not_found() -> None:
     assert api_as("admin").delete(f"/api/v1/tokens/{token.id}").status_code == 404
 
 
+def test_token_that_has_ended_already_is_not_made() -> None:
+    ended = (timezone.now() - timedelta(seconds=1)).isoformat()
+    answer = api_as("viewer").post(
+        "/api/v1/tokens", {"name": "x", "scopes": ["read"], "expires_at": ended}, format="json"
+    )
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "expires_at")
+    assert not ApiToken.objects.filter(name="x").exists()
+
+
 def test_expired_token_is_refused() -> None:
     _, secret = create_token(
         actor=SYSTEM, user=make_person(), name="x", scopes=["read"], expires_at=timezone.now() - timedelta(seconds=1)

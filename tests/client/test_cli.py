@@ -183,6 +183,21 @@ def test_enrollment_token_stands_alone_on_its_line(server: StandIn, capsys: pyte
     assert body == {"name": "gates", "uses": 3, "link_class": "lte", "attributes": {"site": "berlin"}}
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["enroll-token", "--name", "x", "--expires-in-h"], ["tokens", "create", "x", "--scope", "read", "--expires-in-d"]],
+)
+@pytest.mark.parametrize("span", ["-1", "0", "nan", "1e30", "soon"])
+def test_token_that_would_have_ended_already_is_not_asked_for(
+    command: list[str], span: str, server: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*command, span])
+    assert ended.value.code == 2
+    assert "expected" in capsys.readouterr().err
+    assert server.asked == []
+
+
 def test_tokens_are_created_and_revoked(server: StandIn, capsys: pytest.CaptureFixture[str]) -> None:
     server.script("POST", "/api/v1/tokens", answer_json({"token": "sft_new"}, 201))
     server.script("DELETE", "/api/v1/tokens/7", Answer(204, b""))

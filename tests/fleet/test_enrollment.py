@@ -15,6 +15,7 @@ from fleet.devices.models import Device, EnrollmentToken
 from fleet.devices.services import enroll_device, revoke_device, revoke_enrollment_token
 from fleet.errors import EnrollmentRefused
 from tests.factories.fleet import make_device, make_enrollment_token, make_link_class
+from tests.factories.people import api_as
 
 BODY = {"name": "gate-7", "device_class": "pi5", "attributes": {"site": "berlin", "floor": "2"}}
 
@@ -37,6 +38,14 @@ def test_device_enrolls_and_may_poll_with_its_credential() -> None:
     client = APIClient(headers={"Authorization": f"Bearer {body['credential']}"})
     assert client.get("/api/v1/poll").json()["type"] == "urn:smallfleet:problem:say-first"
     assert AuditRecord.objects.filter(action="enroll_device", actor=f"device:{device.pk}").exists()
+
+
+@pytest.mark.django_db
+def test_enrollment_token_that_has_ended_already_is_not_made() -> None:
+    wish = {"name": "x", "expires_at": (timezone.now() - timedelta(hours=1)).isoformat()}
+    answer = api_as("operator").post("/api/v1/enrollment-tokens", wish, format="json")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "expires_at")
+    assert not EnrollmentToken.objects.exists()
 
 
 @pytest.mark.django_db

@@ -5,6 +5,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from access.api.serializers import EndField
 from fleet.devices.models import (
     ATTRIBUTE_KEY_PATTERN,
     MAX_ATTRIBUTE_LENGTH,
@@ -102,7 +103,7 @@ class EnrollmentTokenRequestSerializer(serializers.Serializer[Any]):
 
     name = serializers.CharField(max_length=100)
     uses = serializers.IntegerField(min_value=1, max_value=MAX_USES, required=False, default=1)
-    expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+    expires_at = EndField()
     link_class = LinkClassField(required=False, default=None)
     attributes = AttributesField(required=False, default=dict)
 
