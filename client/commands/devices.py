@@ -1,9 +1,13 @@
 """List devices, show one with what it holds and where it should be, or revoke one."""
 
 import argparse
+import contextlib
+from uuid import UUID
 
 from client.connection import add_connection_arguments, connect
+from client.errors import ConfigError
 from client.output import print_json, print_table
+from client.rest import RestClient
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -12,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing = actions.add_parser("list", help="list devices")
     listing.set_defaults(act=_list)
     show = actions.add_parser("show", help="show one device")
-    show.add_argument("device", help="id of the device")
+    show.add_argument("device", help="id of the device, or its name if no other has it")
     show.set_defaults(act=_show)
     revoke = actions.add_parser("revoke", help="end a device's credential at once")
     revoke.add_argument("device", help="id of the device")
@@ -39,7 +43,7 @@ def _list(args: argparse.Namespace) -> int:
 
 def _show(args: argparse.Namespace) -> int:
     with connect(args) as rest:
-        device = rest.get(f"devices/{args.device}")
+        device = rest.get(f"devices/{_id_of(rest, args.device)}")
     if args.json:
         print_json(device)
         return 0
@@ -50,6 +54,18 @@ def _show(args: argparse.Namespace) -> int:
     print()
     print_table(columns, [[row[column] for column in columns] for row in device["installations"]])
     return 0
+
+
+def _id_of(rest: RestClient, device: str) -> str:
+    """The id of a device that is given by its id or by its name."""
+    with contextlib.suppress(ValueError):
+        return str(UUID(device))
+    named = [row["id"] for row in rest.pages("devices", name=device)]
+    if not named:
+        raise ConfigError(f"there is no device {device!r}; `smallfleet devices list` shows them")
+    if len(named) > 1:
+        raise ConfigError(f"{len(named)} devices have the name {device!r}; give the id of one: {', '.join(named[:5])}")
+    return str(named[0])
 
 
 def _revoke(args: argparse.Namespace) -> int:

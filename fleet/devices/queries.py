@@ -22,8 +22,10 @@ def installations_in(*, model_line: ModelLine, group: Group | None = None) -> Qu
     return installations.filter(condition(parse_query(group.query), device="device")) if group else installations
 
 
-def devices_matching(*, group: str | None = None, model: str | None = None) -> QuerySet[Device]:
-    """Devices, revoked ones too, of a group or with a model line; both by name.
+def devices_matching(
+    *, group: str | None = None, model: str | None = None, name: str | None = None
+) -> QuerySet[Device]:
+    """Devices, revoked ones too, of a group, with a model line, or with a name; group and model line by theirs.
 
     Raises:
         NotFound: there is no such group.
@@ -34,6 +36,8 @@ def devices_matching(*, group: str | None = None, model: str | None = None) -> Q
     if model is not None:
         having = Installation.objects.filter(device=OuterRef("pk"), model_line__name=model, active=True)
         devices = devices.filter(Exists(having))
+    if name is not None:
+        devices = devices.filter(name=name)
     return devices
 
 

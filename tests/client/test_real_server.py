@@ -8,6 +8,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from access.models import Role
 from client.cli import main
+from fleet.devices.models import Device
 from tests.factories.people import make_person, token_of
 from tests.factories.scenario import Scenario, make_scenario
 
@@ -57,6 +58,23 @@ def test_devices_are_listed_and_shown(fleet: Scenario, capsys: pytest.CaptureFix
     device = str(fleet.devices[0].pk)
     assert printed(capsys, "devices", "show", device)["installations"][0]["model"] == "digits"
     assert "digits/1.1.0 fp32" in shown(capsys, "devices", "show", device)
+
+
+def test_device_is_shown_by_a_name_that_it_alone_has(fleet: Scenario, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second, _ = fleet.devices
+    assert printed(capsys, "devices", "show", first.name)["id"] == str(first.pk)
+    Device.objects.filter(pk=second.pk).update(name=first.name)
+    assert main(["devices", "show", first.name]) == 2
+    said = capsys.readouterr().err
+    assert str(first.pk) in said
+    assert str(second.pk) in said
+    assert main(["devices", "show", "gate"]) == 2
+    assert "no device 'gate'" in capsys.readouterr().err
+
+
+def test_taken_link_class_says_how_to_change_it(fleet: Scenario, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["link-classes", "create", "lte", "--price-per-mb", "99"]) == 3
+    assert "smallfleet link-classes change lte" in capsys.readouterr().err
 
 
 def test_rollouts_are_listed_shown_and_paused(fleet: Scenario, capsys: pytest.CaptureFixture[str]) -> None:

@@ -154,7 +154,11 @@ class EnrollmentTokenView(APIView):
 
 
 @extend_schema(
-    parameters=[OpenApiParameter("group", str), OpenApiParameter("model", str, description="has this model line")]
+    parameters=[
+        OpenApiParameter("group", str),
+        OpenApiParameter("model", str, description="has this model line"),
+        OpenApiParameter("name", str, description="has exactly this name; several may"),
+    ]
 )
 class DevicesView(ListAPIView[Device]):
     """Enrolled devices, the revoked ones too."""
@@ -164,7 +168,7 @@ class DevicesView(ListAPIView[Device]):
 
     def get_queryset(self) -> QuerySet[Device]:
         params: Any = self.request.query_params
-        return queries.devices_matching(group=params.get("group"), model=params.get("model"))
+        return queries.devices_matching(group=params.get("group"), model=params.get("model"), name=params.get("name"))
 
 
 class DeviceView(APIView):
