@@ -139,7 +139,9 @@ def create_link_class(
     link_class, created = LinkClass.objects.get_or_create(name=name, defaults=wanted)
     different = [field for field, value in wanted.items() if getattr(link_class, field) != value]
     if different:
-        raise GroupTaken(f"the link class {name} exists with another {different[0]}; change it with PATCH")
+        raise GroupTaken(
+            f"the link class {name} exists with another {different[0]}; change it with `smallfleet link-classes change {name}`, or PATCH"
+        )
     if created:
         record_audit(actor=actor, action="create_link_class", subject=name, detail=_plain(wanted))
     return link_class, created
