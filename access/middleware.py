@@ -42,6 +42,21 @@ class LeanDeviceApiMiddleware:
         return response
 
 
+class BodilessHeadMiddleware:
+    """Leaves of an answer to HEAD what HEAD is for, also of a problem and a page; servers complain about a body there."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer; to HEAD with the headers of the whole answer and nothing after them."""
+        response = self.get_response(request)
+        if request.method == "HEAD" and not response.streaming and response.content:
+            response.headers.setdefault("Content-Length", str(len(response.content)))
+            response.content = b""
+        return response
+
+
 class NulRefusedMiddleware:
     """Refuses an address with a NUL character: PostgreSQL takes none in any text, so every lookup by it would end in a defect's answer."""
 

@@ -54,6 +54,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     # First, so that it sees every header that the others add.
     "access.middleware.LeanDeviceApiMiddleware",
+    "access.middleware.BodilessHeadMiddleware",
     "access.middleware.NulRefusedMiddleware",
     "access.middleware.NotMigratedMiddleware",
     "django.middleware.security.SecurityMiddleware",

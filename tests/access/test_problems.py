@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.core.handlers.wsgi import WSGIHandler
 from django.db import connection
 from django.http import HttpResponse
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.urls import URLPattern, URLResolver, get_resolver
 from pytest_django.fixtures import Settings
 from rest_framework.test import APIClient
@@ -16,7 +17,7 @@ import fleet.errors
 import registry.errors
 from access.errors import ProblemError
 from access.problems import CONTENT_TYPE, body_of, problem_of
-from tests.factories.people import api_as
+from tests.factories.people import api_as, make_person, token_of
 
 pytestmark = pytest.mark.django_db
 IMPORTED_FOR_THEIR_CLASSES = (fleet.errors, registry.errors)
@@ -193,3 +194,28 @@ def test_other_refusal_of_the_database_stays_a_defect() -> None:
         cursor.execute("ALTER TABLE access_apitoken RENAME COLUMN token_sha256 TO elsewhere")
     client = APIClient(headers={"Authorization": "Bearer sft_x"}, raise_request_exception=False)
     assert_problem(client.get("/api/v1/whoami"), 500, "server-error")
+
+
+@pytest.mark.parametrize("path", ["/api/v1/nowhere", "/nowhere", f"/api/v1/artifacts/sha256/{'0' * 64}", "/login/"])
+def test_answer_to_head_has_the_headers_and_no_body(path: str) -> None:
+    """Past Django's test client, which takes the body away itself."""
+    token = token_of(make_person("viewer"))
+    answers = {method: _through_wsgi(method, path, token) for method in ("GET", "HEAD")}
+    (status, headers, body), (head_status, head_headers, nothing) = answers["GET"], answers["HEAD"]
+    assert (head_status, nothing) == (status, b"")
+    assert len(body) == int(headers["Content-Length"]) > 0
+    assert head_headers["Content-Type"] == headers["Content-Type"]
+    assert int(head_headers["Content-Length"]) > 0
+
+
+def _through_wsgi(method: str, path: str, token: str) -> tuple[str, dict[str, str], bytes]:
+    """Status, headers and body as a web server gets them."""
+    started: list[tuple[str, dict[str, str]]] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        started.append((status, dict(headers)))
+
+    environ = RequestFactory(headers={"Authorization": f"Bearer {token}"}).generic(method, path).environ
+    # Not closed: that would end the test's own connection to the database.
+    body = b"".join(WSGIHandler()(environ, start_response))
+    return (*started[0], body)
