@@ -34,6 +34,7 @@ def enroll(config: Config, layout: Layout, token: str, attributes: Mapping[str, 
     """
     if layout.identity.exists():
         raise NotEnrolled(f"{layout.identity} is there: this device is enrolled; remove it to enroll anew")
+    _prove_writable(layout)
     client = make_client(config, credential="")
     try:
         answer = client.call(
@@ -49,7 +50,6 @@ def enroll(config: Config, layout: Layout, token: str, attributes: Mapping[str, 
     finally:
         client.close()
     identity = _parse(config.server, answer.json())
-    disk.make_directories(layout.root)
     document = {
         "server": identity.server,
         "device_id": identity.device_id,
@@ -58,6 +58,14 @@ def enroll(config: Config, layout: Layout, token: str, attributes: Mapping[str, 
     }
     disk.replace_file(layout.identity, json.dumps(document, indent=1).encode(), mode=0o600)
     return identity
+
+
+def _prove_writable(layout: Layout) -> None:
+    """Find out whether the credential can be kept before the server's answer uses the token up."""
+    disk.make_directories(layout.root)
+    trial = layout.identity.with_suffix(".trial")
+    disk.replace_file(trial, b"", mode=0o600)
+    disk.remove_file(trial)
 
 
 def read(layout: Layout) -> Identity:

@@ -45,6 +45,14 @@ def test_enroll_with_a_wrong_token_leaves_nothing(device: Device, tmp_path: Path
     assert device.run("once").returncode == 4
 
 
+def test_enroll_that_cannot_keep_the_credential_uses_no_token_up(device: Device, server: StandIn) -> None:
+    device.layout.identity.unlink()
+    ended = device.run("enroll", "--token", ENROLLMENT_TOKEN, fault="enospc@1+")
+    assert ended.returncode == 9, ended.stderr
+    assert not server.requests("POST", "enroll")
+    assert device.run("enroll", "--token", ENROLLMENT_TOKEN).returncode == 0
+
+
 def test_status_says_what_is_here(device: Device, server: StandIn) -> None:
     device.preinstall(OLD)
     server.entries = [entry(server, OLD)]
