@@ -62,7 +62,9 @@ class Children:
     def __init__(self, logs: Path, environment: Mapping[str, str]) -> None:
         logs.mkdir(parents=True, exist_ok=True)
         self.logs = logs
-        self.environment = {**os.environ, **environment}
+        # A database, a store or a token that the caller's shell is set up for has no business in here.
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("SMALLFLEET_")}
+        self.environment = {**kept, **environment}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:

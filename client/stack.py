@@ -5,7 +5,6 @@ What `smallfleet demo` shows, what the flow tests check, and what the load bench
 """
 
 import json
-import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,9 +60,6 @@ class Stack:
             **(environment or {}),
         }
         self.children = Children(home / "logs", self.environment)
-        # A database, a store or a token that the caller's shell is set up for has no business in here.
-        for name in [name for name in os.environ if name.startswith("SMALLFLEET_") and name not in self.environment]:
-            del self.children.environment[name]
         self.admin: dict[str, str] = {}
 
     def __enter__(self) -> Self:

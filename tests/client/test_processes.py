@@ -63,5 +63,14 @@ def test_environment_reaches_the_child(tmp_path: Path) -> None:
         assert children.run(sys.executable, "-c", "import os; print(os.environ['COLOUR'])") == "red\n"
 
 
+def test_callers_own_settings_do_not_reach_the_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMALLFLEET_DATABASE_URL", "postgresql://production")
+    with Children(tmp_path, {}) as children:
+        assert (
+            children.run(sys.executable, "-c", "import os; print(os.environ.get('SMALLFLEET_DATABASE_URL'))")
+            == "None\n"
+        )
+
+
 def test_free_port_is_a_port() -> None:
     assert 1024 < free_port() < 65536
