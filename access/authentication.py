@@ -2,7 +2,6 @@
 
 import hmac
 from datetime import timedelta
-from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Q
@@ -62,6 +61,3 @@ class ApiSessionAuthentication(SessionAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="smallfleet"'
-
-    def authenticate(self, request: Request) -> tuple[Any, None] | None:
-        return super().authenticate(request)

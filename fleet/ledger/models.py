@@ -3,7 +3,6 @@
 from django.db import models
 
 from fleet.devices.models import Device
-from fleet.rollouts.models import Attempt
 
 
 class LedgerEntry(models.Model):
@@ -38,7 +37,3 @@ class LedgerEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.attempt_id} {self.way} {self.agent_bytes}"
-
-    def attempt(self) -> Attempt | None:
-        """The attempt these bytes belong to, if the server has heard of it."""
-        return Attempt.objects.filter(pk=self.attempt_id).first()

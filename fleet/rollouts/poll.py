@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from registry.deltas.queries import Way
+
 # While a delta is being built for it, a device looks again soon; the next answer takes the usual interval back.
 PENDING_POLL_AFTER_S = 30
 # 72 bits tell the answers to one device apart; every character of it travels in both directions in each idle poll.
@@ -43,17 +45,6 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class WayOffer:
-    """One means of getting the target: `delta` from `base`, `packed`, or `raw`; `base` and `format` are None where they mean nothing."""
-
-    way: str
-    sha256: str
-    size_bytes: int
-    base: str | None = None
-    format: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class InstallationState:
     """What the server knows of one installation.
 
@@ -66,7 +57,7 @@ class InstallationState:
     target: Target | None = None
     rollout: str | None = None
     on_hold: bool = False
-    ways: Sequence[WayOffer] = ()
+    ways: Sequence[Way] = ()
     delta_pending: bool = False
     wait_for_delta_s: int = 0
 
@@ -107,8 +98,8 @@ def _installation(state: InstallationState) -> dict[str, Any]:
     }
 
 
-def _sorted_ways(target: Target, ways: Iterable[WayOffer]) -> list[WayOffer]:
-    raw = WayOffer("raw", target.model.sha256, target.model.size_bytes)
+def _sorted_ways(target: Target, ways: Iterable[Way]) -> list[Way]:
+    raw = Way("raw", target.model.sha256, target.model.size_bytes)
     offers = [raw, *(offer for offer in ways if offer.way != "raw")]
     return sorted(offers, key=lambda offer: (offer.size_bytes, offer.way, offer.sha256))
 
@@ -132,7 +123,7 @@ def _file(file: File) -> dict[str, Any]:
     return {"sha256": file.sha256, "size_bytes": file.size_bytes}
 
 
-def _way(offer: WayOffer) -> dict[str, Any]:
+def _way(offer: Way) -> dict[str, Any]:
     way: dict[str, Any] = {"way": offer.way, "sha256": offer.sha256, "size_bytes": offer.size_bytes}
     if offer.base is not None:
         way["base"] = offer.base

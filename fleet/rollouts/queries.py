@@ -11,8 +11,8 @@ from fleet.devices.models import Device, Installation
 from fleet.errors import SayFirst
 from fleet.rollouts.engine import Progress
 from fleet.rollouts.models import CohortMember, Rollout
-from fleet.rollouts.poll import File, InstallationState, Target, Tolerances, WayOffer
-from registry.deltas.queries import Way, WayTable, way_tables
+from fleet.rollouts.poll import File, InstallationState, Target, Tolerances
+from registry.deltas.queries import WayTable, way_tables
 from registry.models import Artifact, ModelLine, Variant, Version
 
 Outcome = CohortMember.Outcome
@@ -135,7 +135,7 @@ def _installation_state(
         target=_target(target),
         rollout=str(rollout.pk) if rollout else None,
         on_hold=target.version.state != Version.State.PUBLISHED or _is_paused(rollout),
-        ways=[_offer(way) for way in table.ways(held, formats)] if table else [],
+        ways=table.ways(held, formats) if table else [],
         delta_pending=table.is_pending(held, formats) if table else False,
         wait_for_delta_s=rollout.wait_for_delta_s if rollout else 0,
     )
@@ -143,10 +143,6 @@ def _installation_state(
 
 def _is_paused(rollout: Rollout | None) -> bool:
     return rollout is not None and rollout.state == Rollout.State.PAUSED
-
-
-def _offer(way: Way) -> WayOffer:
-    return WayOffer(way.way, way.sha256, way.size_bytes, way.base, way.format)
 
 
 def _target(variant: Variant) -> Target:

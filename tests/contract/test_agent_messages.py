@@ -13,7 +13,8 @@ from fleet.measurements.services import MAX_REPORT_BYTES
 from fleet.rollouts.api.event_serializers import DETAILS, MAX_EVENTS, read_events
 from fleet.rollouts.api.poll_serializers import PollAnswerSerializer, PolledInstallationSerializer, SayingSerializer
 from fleet.rollouts.messages import EventKind
-from fleet.rollouts.poll import File, InstallationState, Target, Tolerances, WayOffer, poll_answer
+from fleet.rollouts.poll import File, InstallationState, Target, Tolerances, poll_answer
+from registry.deltas.queries import Way as OfferedWay
 from tests.agent.device import Device, SteadyClock, entry
 from tests.agent.models import release
 from tests.agent.standin import StandIn, stand_in
@@ -74,7 +75,7 @@ def test_reports_of_a_real_update_are_read(device: Device, server: StandIn) -> N
 
 def state(**changes: Any) -> InstallationState:
     target = Target("1.1.0", "fp32", File("a" * 64, 900), File("c" * 64, 50), File("d" * 64, 60), Tolerances(atol=0.1))
-    ways = [WayOffer("delta", "e" * 64, 10, "b" * 64, 1), WayOffer("packed", "f" * 64, 500, None, 1)]
+    ways = [OfferedWay("delta", "e" * 64, 10, "b" * 64, 1), OfferedWay("packed", "f" * 64, 500, None, 1)]
     fields: dict[str, Any] = {"rollout": "6f0b1d3e-6b7e-4a40-9f3e-0d5d9c3b8a11", "ways": ways, "wait_for_delta_s": 600}
     return InstallationState("digits", target, **(fields | changes))
 

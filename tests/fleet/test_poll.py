@@ -15,18 +15,18 @@ from fleet.rollouts.poll import (
     InstallationState,
     Target,
     Tolerances,
-    WayOffer,
     etag_matches,
     poll_answer,
     poll_etag,
 )
 from fleet.rollouts.services import abort_rollout, pause_rollout
+from registry.deltas.queries import Way
 from registry.models import ModelLine
 from registry.services import yank_version
 from tests.factories.fleet import EnrolledDevice, make_device, make_patch, make_rollout, make_variant, sha
 
 TARGET = Target("1.1.0", "fp32", File("t" * 64, 900), File("c" * 64, 50), None, Tolerances(atol=0.001))
-WAYS = [WayOffer("packed", "p" * 64, 700, format=1), WayOffer("delta", "d" * 64, 60, base="b" * 64, format=1)]
+WAYS = [Way("packed", "p" * 64, 700, format=1), Way("delta", "d" * 64, 60, base="b" * 64, format=1)]
 
 
 def saying(*held: dict[str, Any], **changes: Any) -> dict[str, Any]:
