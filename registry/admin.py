@@ -71,7 +71,7 @@ class EvaluationAdmin(ReadOnlyAdmin):
 class PatchAdmin(ReadOnlyAdmin):
     """Patches: wanted, being built, and done."""
 
-    list_display = ["__str__", "patch_format", "state", "size_bytes", "tries", "build_s", "built_at"]
+    list_display = ["__str__", "patch_format", "state", "effort", "size_bytes", "tries", "build_s", "built_at"]
     list_filter = ["state", "patch_format"]
     list_select_related = ["base", "target"]
     search_fields = ["base__sha256", "target__sha256", "failure"]

@@ -153,7 +153,8 @@ class Evaluation(models.Model):
 class Patch(models.Model):
     """A way to a target artifact made by the codec: `delta` from a base, or `packed` where there is none.
 
-    A row is a wish until it is `ready`. It is claimed by one conditional UPDATE from `wanted` (or a stale `building`) to `building`.
+    A row is a wish until it is `ready`. It is claimed by one conditional UPDATE from `wanted` (or a `building` whose lease ran out) to `building`.
+    A `ready` one with another `wanted_effort` is made again, and offered as it is meanwhile.
     """
 
     class State(models.TextChoices):
@@ -167,6 +168,9 @@ class Patch(models.Model):
     target = models.ForeignKey(Artifact, on_delete=models.PROTECT, related_name="patches")
     patch_format = models.PositiveSmallIntegerField()
     effort = models.CharField(max_length=16, blank=True, help_text="how hard the encoder tried; empty until it did")
+    wanted_effort = models.CharField(
+        max_length=16, blank=True, help_text="how hard it shall try; empty: as hard as it does by itself at this size"
+    )
     state = models.CharField(max_length=16, choices=State.choices, default=State.WANTED)
     artifact = models.ForeignKey(Artifact, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     tries = models.PositiveSmallIntegerField(default=0)
@@ -176,6 +180,9 @@ class Patch(models.Model):
         null=True, blank=True, help_text="when a job was last made for it; jobs can be lost"
     )
     claimed_at = models.DateTimeField(null=True, blank=True)
+    leased_until = models.DateTimeField(
+        null=True, blank=True, help_text="its worker extends this while it lives; after it, the claim is free"
+    )
     built_at = models.DateTimeField(null=True, blank=True)
     build_s = models.FloatField(null=True)
     size_bytes = models.PositiveBigIntegerField(null=True, help_text="of the patch, also when it was not worth keeping")

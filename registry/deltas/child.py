@@ -1,7 +1,8 @@
 """The children that run the codec: `python -m registry.deltas.child LIMITS make|verify ...`. JSON on standard output.
 
-`make BASE TARGET PATCH` encodes; `verify BASE PATCH` decodes in the limits that every device has and says what came of
-it. BASE is `-` for none. They are two children so that what proves a patch shares no memory with what made it.
+`make BASE TARGET PATCH EFFORT` encodes, with an empty EFFORT as hard as the encoder does by itself; `verify BASE PATCH`
+decodes in the limits that every device has and says what came of it. BASE is `-` for none. They are two children so that
+what proves a patch shares no memory with what made it.
 """
 
 import hashlib
@@ -20,10 +21,10 @@ def main(told: str, task: str, *arguments: str) -> None:
     sys.stdout.write(json.dumps(answer))
 
 
-def _make(base: str, target: str, patch: str) -> dict[str, Any]:
-    from delta.encoder import encode
+def _make(base: str, target: str, patch: str, effort: str) -> dict[str, Any]:
+    from delta.encoder import Effort, encode
 
-    report = encode(_path(base), Path(target), Path(patch))
+    report = encode(_path(base), Path(target), Path(patch), effort=Effort(effort) if effort else None)
     return {"effort": str(report.effort)}
 
 

@@ -10,5 +10,5 @@ from registry.models import Patch
 def build_patch(patch_id: int) -> None:
     """Build one patch; after a failure that is not the last, once more behind whatever else waits."""
     patch = building.build_patch(patch_id=patch_id)
-    if patch is not None and patch.state == Patch.State.WANTED:
+    if patch is not None and (patch.state == Patch.State.WANTED or Patch.objects.filter(building.REMADE, pk=patch_id)):
         build_patch.enqueue(patch_id=patch_id)

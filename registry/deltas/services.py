@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from registry.deltas import jobs
-from registry.deltas.building import MAX_TRIES, STALE_CLAIM
+from registry.deltas.building import MAX_TRIES, REMADE
 from registry.deltas.formats import BUILT_FORMAT
 from registry.models import Artifact, Patch
 
@@ -16,10 +16,11 @@ LOST_JOB = timedelta(hours=1)
 """A patch that waits longer than this since its job was made gets another one: the queue may have lost it."""
 
 
-def request_patches(*, target: Artifact, bases: Iterable[Artifact]) -> list[Patch]:
+def request_patches(*, target: Artifact, bases: Iterable[Artifact], effort: str = "") -> list[Patch]:
     """Wish for a delta from each base and for a packed file; returns all of those, wished for earlier or now.
 
-    Patches that were found useless or failed stay so. Asking again, and from several processes at once, is harmless.
+    With `effort`, those that are not built yet are made with it, and ready ones that were made with another are made again. Patches that
+    were found useless or failed stay so. Asking again, and from several processes at once, is harmless.
     """
     bases = {base.pk: base for base in bases if base.pk != target.pk and base.kind == Artifact.Kind.MODEL}.values()
     # Always in one order: two that insert the same rows in two orders would wait for each other on PostgreSQL.
@@ -27,13 +28,20 @@ def request_patches(*, target: Artifact, bases: Iterable[Artifact]) -> list[Patc
     wishes = [Patch(base=base, target=target, patch_format=BUILT_FORMAT) for base in (None, *ordered)]
     with transaction.atomic():
         Patch.objects.bulk_create(wishes, ignore_conflicts=True)
-        patches = list(
-            Patch.objects.select_related("base", "target", "artifact")
-            .filter(Q(base=None) | Q(base__in=bases), target=target, patch_format=BUILT_FORMAT)
-            .order_by("id")
-        )
+        asked = Patch.objects.filter(Q(base=None) | Q(base__in=bases), target=target, patch_format=BUILT_FORMAT)
+        if effort:
+            _want_effort(asked, effort)
+        patches = list(asked.select_related("base", "target", "artifact").order_by("id"))
         _enqueue(Patch.objects.filter(pk__in=[patch.pk for patch in patches]))
     return patches
+
+
+def _want_effort(patches: QuerySet[Patch], effort: str) -> None:
+    """Have the patches made with this effort; one that is being made with another is made again when it is ready."""
+    others = patches.exclude(wanted_effort=effort)
+    others.filter(state__in=[Patch.State.WANTED, Patch.State.BUILDING]).update(wanted_effort=effort)
+    again = others.filter(state=Patch.State.READY).exclude(effort=effort)
+    again.update(wanted_effort=effort, tries=0, enqueued_at=None, leased_until=None)
 
 
 def resume_builds() -> int:
@@ -41,21 +49,27 @@ def resume_builds() -> int:
 
     Returns how many jobs were made. To be called now and then.
     """
-    stale = Patch.objects.filter(state=Patch.State.BUILDING, claimed_at__lt=timezone.now() - STALE_CLAIM)
-    stale.filter(tries__gte=MAX_TRIES).update(
-        state=Patch.State.FAILED, failure="its worker ended without a word, each time", built_at=timezone.now()
-    )
+    gone = Patch.objects.filter(Q(leased_until__lt=timezone.now()) | Q(state=Patch.State.BUILDING, leased_until=None))
+    ended = {"failure": "its worker ended without a word, each time", "leased_until": None}
+    hopeless = gone.filter(tries__gte=MAX_TRIES)
+    hopeless.filter(state=Patch.State.BUILDING).update(state=Patch.State.FAILED, built_at=timezone.now(), **ended)
+    hopeless.filter(REMADE).update(wanted_effort="", **ended)
     with transaction.atomic():
-        return _enqueue(Patch.objects.filter(Q(state=Patch.State.WANTED) | Q(pk__in=stale.values("pk"))))
+        return _enqueue(Patch.objects.filter(_UNCLAIMED | Q(pk__in=gone.values("pk"))))
+
+
+_UNCLAIMED = Q(state=Patch.State.WANTED) | Q(REMADE, leased_until=None)
 
 
 def _enqueue(patches: QuerySet[Patch]) -> int:
     """Make jobs for those that have none, or had theirs long ago; a job made twice finds its patch claimed."""
     now = timezone.now()
     jobless = Q(enqueued_at=None) | Q(enqueued_at__lt=now - LOST_JOB)
-    open_states = [Patch.State.WANTED, Patch.State.BUILDING]
+    # The job of a worker that is gone was made before its claim, and went with it.
+    jobless |= Q(leased_until__lt=now, enqueued_at__lte=F("claimed_at"))
+    unbuilt = Q(state__in=[Patch.State.WANTED, Patch.State.BUILDING]) | REMADE
     made = 0
-    for patch_id in patches.filter(jobless, state__in=open_states).order_by("id").values_list("pk", flat=True):
+    for patch_id in patches.filter(jobless, unbuilt).order_by("id").values_list("pk", flat=True):
         if Patch.objects.filter(jobless, pk=patch_id).update(enqueued_at=now):
             jobs.build_patch.enqueue(patch_id=patch_id)
             made += 1

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from rest_framework.test import APIClient
 import delta.format
 from access.actors import SYSTEM
 from delta import decoder
+from delta.encoder import Effort
 from registry.children import ChildFailed
 from registry.deltas import building, jobs
-from registry.deltas.building import STALE_CLAIM, build_patch, claim_patch
-from registry.deltas.formats import BUILT_FORMAT
+from registry.deltas.building import LEASE, MAX_TRIES, build_patch, claim_patch, lease_kept
+from registry.deltas.formats import BUILT_FORMAT, EFFORTS, MAX_EFFORT_BYTES, default_effort
 from registry.deltas.queries import Way, held_matrix, patches_pending, way_tables, ways_by_base, ways_to
 from registry.deltas.services import LOST_JOB, request_patches, resume_builds
 from registry.models import Artifact, Patch
@@ -50,6 +52,12 @@ def _wanted(base: Artifact | None, target: Artifact, **fields: Any) -> Patch:
 
 def test_server_builds_the_format_that_the_codec_writes() -> None:
     assert delta.format.FORMAT_VERSION == BUILT_FORMAT
+
+
+@pytest.mark.parametrize("size_bytes", [1, MAX_EFFORT_BYTES, MAX_EFFORT_BYTES + 1])
+def test_server_knows_the_efforts_of_the_codec(size_bytes: int) -> None:
+    assert tuple(Effort) == EFFORTS
+    assert Effort.for_size(size_bytes) == default_effort(size_bytes)
 
 
 def test_wish_makes_a_delta_per_base_and_one_packed_and_a_job_for_each(
@@ -202,16 +210,56 @@ def test_claim_is_given_once_to_eight_threads(new: Artifact) -> None:
     assert sorted(given) == [False] * 7 + [True]
 
 
-def _claimed_long_ago(target: Artifact, **fields: Any) -> Patch:
-    return _wanted(
-        None, target, state=State.BUILDING, claimed_at=timezone.now() - STALE_CLAIM - timedelta(seconds=1), **fields
-    )
+def _abandoned(target: Artifact, **fields: Any) -> Patch:
+    """A patch whose worker was killed just before its lease ran out."""
+    claimed_at = timezone.now() - LEASE - timedelta(seconds=1)
+    leased_until = claimed_at + LEASE
+    return _wanted(None, target, state=State.BUILDING, claimed_at=claimed_at, leased_until=leased_until, **fields)
 
 
 def test_claim_of_a_dead_worker_is_taken_over(new: Artifact) -> None:
-    patch = claim_patch(patch_id=_claimed_long_ago(new, tries=1).pk)
+    patch = claim_patch(patch_id=_abandoned(new, tries=1).pk)
     assert patch is not None
     assert patch.tries == 2
+
+
+def test_dead_worker_is_missed_within_minutes_whatever_the_encoder_may_take() -> None:
+    assert timedelta(seconds=4 * building.BEAT_S) < LEASE < timedelta(minutes=5)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_lease_grows_while_the_worker_lives_and_ends_with_it(new: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(building, "BEAT_S", 0.02)
+    row = _wanted(None, new)
+    patch = claim_patch(patch_id=row.pk)
+    assert patch is not None
+    assert patch.leased_until is not None
+    first = patch.leased_until
+    deadline = time.monotonic() + 10
+    with lease_kept(patch):
+        while row.leased_until is None or row.leased_until <= first:
+            assert time.monotonic() < deadline, "the lease was not extended"
+            time.sleep(0.01)
+            row.refresh_from_db()
+        assert claim_patch(patch_id=row.pk) is None
+    row.refresh_from_db()
+    last = row.leased_until
+    time.sleep(0.1)
+    row.refresh_from_db()
+    assert row.leased_until == last
+
+
+@pytest.mark.django_db(transaction=True)
+def test_worker_that_lost_its_claim_does_not_extend_the_new_one(new: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(building, "BEAT_S", 0.02)
+    slow = claim_patch(patch_id=_abandoned(new, tries=1).pk)
+    assert slow is not None
+    taken_over_at = timezone.now() + timedelta(seconds=5)
+    Patch.objects.filter(pk=slow.pk).update(claimed_at=taken_over_at, leased_until=taken_over_at)
+    with lease_kept(slow):
+        time.sleep(0.2)
+    slow.refresh_from_db()
+    assert slow.leased_until == taken_over_at
 
 
 def test_outcome_of_a_worker_that_lost_its_claim_is_not_written(new: Artifact) -> None:
@@ -229,8 +277,8 @@ def test_lost_jobs_are_made_again_and_hopeless_patches_are_given_up(
 ) -> None:
     long_ago = timezone.now() - LOST_JOB - timedelta(seconds=1)
     lost = _wanted(old, new, enqueued_at=long_ago)
-    dead = _claimed_long_ago(new, tries=1, enqueued_at=long_ago)
-    hopeless = _claimed_long_ago(old, tries=3, enqueued_at=long_ago)
+    dead = _abandoned(new, tries=1, enqueued_at=timezone.now() - LEASE - timedelta(seconds=2))
+    hopeless = _abandoned(old, tries=MAX_TRIES, enqueued_at=long_ago)
     _wanted(new, old, enqueued_at=timezone.now())
     with django_capture_on_commit_callbacks(execute=True):
         assert resume_builds() == 2
@@ -238,6 +286,73 @@ def test_lost_jobs_are_made_again_and_hopeless_patches_are_given_up(
     assert sorted(_jobs()) == sorted([lost.pk, dead.pk])
     hopeless.refresh_from_db()
     assert hopeless.state == State.FAILED
+
+
+def test_claim_from_before_leases_is_taken_over(new: Artifact, django_capture_on_commit_callbacks: Any) -> None:
+    row = _wanted(None, new, state=State.BUILDING, claimed_at=timezone.now(), tries=1)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert resume_builds() == 1
+    assert claim_patch(patch_id=row.pk) is not None
+
+
+# --- Effort ---------------------------------------------------------------------------------------------------------
+
+
+def test_patch_is_made_with_the_effort_that_was_asked_for(old: Artifact, new: Artifact) -> None:
+    patch = build_patch(patch_id=_wanted(old, new, wanted_effort="fast").pk)
+    assert patch is not None
+    assert (patch.state, patch.effort) == (State.READY, "fast")
+
+
+def test_ready_patch_is_offered_while_it_is_made_again_with_more_effort(
+    old: Artifact, new: Artifact, django_capture_on_commit_callbacks: Any
+) -> None:
+    fast = build_patch(patch_id=_wanted(old, new, wanted_effort="fast").pk)
+    assert fast is not None
+    assert fast.artifact is not None
+    with django_capture_on_commit_callbacks(execute=True):
+        request_patches(target=new, bases=[old], effort="max")
+    assert fast.pk in _jobs()
+    claimed = claim_patch(patch_id=fast.pk)
+    assert claimed is not None
+    assert next(way.sha256 for way in ways_to(target=new, held=[old.sha256], formats=[BUILT_FORMAT])) == (
+        fast.artifact.sha256
+    )
+    Patch.objects.filter(pk=fast.pk).update(leased_until=timezone.now() - timedelta(seconds=1))
+    patch = build_patch(patch_id=fast.pk)
+    assert patch is not None
+    assert patch.artifact is not None
+    assert patch.state == State.READY
+    smaller = patch.effort == "max"
+    assert smaller == (patch.artifact != fast.artifact)
+    assert build_patch(patch_id=fast.pk) is None  # it is not made a third time
+
+
+def test_ready_patch_stays_where_making_it_again_fails(
+    old: Artifact, new: Artifact, django_capture_on_commit_callbacks: Any
+) -> None:
+    fast = build_patch(patch_id=_wanted(old, new, wanted_effort="fast").pk)
+    assert fast is not None
+    request_patches(target=new, bases=[old], effort="max")
+    current_store().delete(old.sha256)
+    for _ in range(MAX_TRIES):
+        assert build_patch(patch_id=fast.pk) is not None
+    assert build_patch(patch_id=fast.pk) is None
+    again = Patch.objects.get(pk=fast.pk)
+    assert (again.state, again.artifact, again.effort, again.build_s) == (
+        State.READY, fast.artifact, "fast", fast.build_s,
+    )  # fmt: skip
+    assert "FileNotFoundError" in again.failure
+
+
+def test_asking_for_the_effort_that_it_was_made_with_makes_nothing_again(
+    old: Artifact, new: Artifact, django_capture_on_commit_callbacks: Any
+) -> None:
+    patch = build_patch(patch_id=_wanted(old, new).pk)
+    assert patch is not None
+    with django_capture_on_commit_callbacks(execute=True):
+        request_patches(target=new, bases=[old], effort=patch.effort)
+    assert patch.pk not in _jobs()
 
 
 @pytest.fixture
