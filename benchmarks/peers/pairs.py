@@ -36,7 +36,7 @@ class PairClass(StrEnum):
 
 _TITLES = {
     PairClass.FINE_TUNED: "fp32 fine-tuned, all weights changed",
-    PairClass.GENTLE: "fp32 fine-tuned gently, many weights untouched",
+    PairClass.GENTLE: "fp32 fine-tuned gently or in part, many weights untouched",
     PairClass.INT8_FINE_TUNED: "int8 fine-tuned and re-quantised",
     PairClass.TO_INT8: "fp32 to int8 of the same weights",
     PairClass.TO_FP16: "fp32 to fp16 of the same weights",

@@ -7,12 +7,12 @@ last bits of trained weights, which is why results are kept by digest.
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.peers.corpus import released
+from benchmarks.peers.corpus import fine_tuned, quantised, released
 from benchmarks.peers.corpus.recipe import Recipe
 from benchmarks.peers.folders import corpus_folder, workshop_folder
 from benchmarks.peers.pairs import MANIFEST, Pair, write_pair
 
-RECIPES: list[Recipe] = [*released.RECIPES]
+RECIPES: list[Recipe] = [*released.RECIPES, *fine_tuned.RECIPES, *quantised.RECIPES]
 
 
 def assemble(cache: Path, recipes: list[Recipe], *, again: bool = False) -> Iterator[Pair]:
