@@ -7,12 +7,16 @@ last bits of trained weights, which is why results are kept by digest.
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.peers.corpus import fine_tuned, quantised, released
+from benchmarks.peers.corpus import compressed, fine_tuned, large, quantised, released, rewritten, sparse
 from benchmarks.peers.corpus.recipe import Recipe
 from benchmarks.peers.folders import corpus_folder, workshop_folder
 from benchmarks.peers.pairs import MANIFEST, Pair, write_pair
 
-RECIPES: list[Recipe] = [*released.RECIPES, *fine_tuned.RECIPES, *quantised.RECIPES]
+RECIPES: list[Recipe] = [
+    recipe
+    for module in (released, fine_tuned, quantised, rewritten, compressed, sparse, large)
+    for recipe in module.RECIPES
+]
 
 
 def assemble(cache: Path, recipes: list[Recipe], *, again: bool = False) -> Iterator[Pair]:

@@ -80,7 +80,11 @@ def to_bfloat16(model: bytes) -> bytes:
         rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
         name, dims = tensor.name, list(tensor.dims)
         tensor.Clear()
-        tensor.name, tensor.data_type, tensor.raw_data = f"{name}.bf16", TensorProto.BFLOAT16, rounded.astype("<u2").tobytes()
+        tensor.name, tensor.data_type, tensor.raw_data = (
+            f"{name}.bf16",
+            TensorProto.BFLOAT16,
+            rounded.astype("<u2").tobytes(),
+        )
         tensor.dims.extend(dims)
         casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
     nodes = [*casts, *proto.graph.node]
@@ -110,7 +114,14 @@ def _re_quantised(net: str) -> Recipe:
 
 
 def _converted(
-    pair_class: PairClass, name: str, net: str, how: str, convert: Convert, *, stage: str = "first", deployed: bool = True
+    pair_class: PairClass,
+    name: str,
+    net: str,
+    how: str,
+    convert: Convert,
+    *,
+    stage: str = "first",
+    deployed: bool = True,
 ) -> Recipe:
     def make(workshop: Path) -> Made:
         source = checkpoint(workshop, net, stage, deployed=deployed)

@@ -84,9 +84,7 @@ RECIPES = [
         PairClass.UNRELATED, "retrained-ocr-rec", _ocr("1.2.0", "ch_PP-OCRv3_rec"), _ocr("1.4.0", "ch_PP-OCRv4_rec")
     ),
     _recipe(PairClass.UNRELATED, "unrelated-wake-words", _wake_word("timer_v0.1"), _wake_word("weather_v0.1")),
-    _recipe(
-        PairClass.UNRELATED, "unrelated-silero-ocr", _silero("6.2.3"), _ocr("1.4.0", "ch_ppocr_mobile_v2.0_cls")
-    ),
+    _recipe(PairClass.UNRELATED, "unrelated-silero-ocr", _silero("6.2.3"), _ocr("1.4.0", "ch_ppocr_mobile_v2.0_cls")),
     _recipe(PairClass.UNRELATED, "packed-silero", None, _silero("6.2.3")),
     _recipe(PairClass.UNRELATED, "packed-silero-half", None, _silero("6.2.3", "silero_vad_half.onnx")),
     _recipe(PairClass.UNRELATED, "packed-ocr-cls", None, _ocr("1.4.0", "ch_ppocr_mobile_v2.0_cls")),
@@ -95,18 +93,10 @@ RECIPES = [
     _recipe(PairClass.UNRELATED, "packed-wake-embedding", None, _wake_word("embedding_model")),
     _recipe(PairClass.UNRELATED, "packed-wake-alexa", None, _wake_word("alexa_v0.1")),
     _recipe(PairClass.UNRELATED, "packed-demo-digits", None, _DEMO["1.1.0-fp32"]),
-    _recipe(
-        PairClass.SAME_WEIGHTS, "silero-ifless", _silero("6.2.3"), _silero("6.2.3", "silero_vad_op18_ifless.onnx")
-    ),
-    _recipe(
-        PairClass.SAME_WEIGHTS, "silero-sequence", _SILERO_16K, _silero("6.2.3", "silero_vad_16k_sequence.onnx")
-    ),
-    _recipe(
-        PairClass.SAME_WEIGHTS, "silero-safetensors", _SILERO_16K, _silero("6.2.3", "silero_vad_16k.safetensors")
-    ),
-    _recipe(
-        PairClass.SAME_WEIGHTS, "silero-openvino", _SILERO_16K, _silero("6.2.3", "silero_vad_openvino_16k.onnx")
-    ),
+    _recipe(PairClass.SAME_WEIGHTS, "silero-ifless", _silero("6.2.3"), _silero("6.2.3", "silero_vad_op18_ifless.onnx")),
+    _recipe(PairClass.SAME_WEIGHTS, "silero-sequence", _SILERO_16K, _silero("6.2.3", "silero_vad_16k_sequence.onnx")),
+    _recipe(PairClass.SAME_WEIGHTS, "silero-safetensors", _SILERO_16K, _silero("6.2.3", "silero_vad_16k.safetensors")),
+    _recipe(PairClass.SAME_WEIGHTS, "silero-openvino", _SILERO_16K, _silero("6.2.3", "silero_vad_openvino_16k.onnx")),
     _recipe(PairClass.SAME_WEIGHTS, "silero-16k-only", _silero("6.2.3"), _SILERO_16K),
     _recipe(PairClass.OTHER, "silero-torchscript", _silero("6.2.3"), _silero("6.2.3", "silero_vad.jit")),
     _recipe(PairClass.OTHER, "packed-demo-digits-int8", None, _DEMO["1.1.0-int8"]),
