@@ -83,10 +83,7 @@ def _info(args: argparse.Namespace) -> None:
         f"format version {info.format_version}, {info.patch_bytes} bytes",
         f"base    {info.base or 'none (packed)'}",
         f"target  {info.target}",
-        *(
-            f"{name:<12}{count:>8} spans {info.bytes_by_predictor[name]:>14} bytes"
-            for name, count in info.spans.items()
-        ),
+        *(f"{name:<18}{count:>8} spans {info.bytes_by_method[name]:>14} bytes" for name, count in info.spans.items()),
     ]
     _print(asdict(info), "\n".join(lines), as_json=args.json)
 

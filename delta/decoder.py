@@ -19,23 +19,33 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 from delta import format as container_format
 from delta.arrays import Items, Octets
+from delta.contexts import NO_SHIFTS
+from delta.corrections import CORRECTIONS
 from delta.errors import MemoryExhausted, OutputMismatch, OutputUnwritable, PatchMalformed, WrongBase
-from delta.format import READABLE_VERSIONS, Container, Header, Identity
+from delta.format import READABLE_VERSIONS, Container, Header, Identity, Index
 from delta.limits import MIB, Deadline, Limits
-from delta.predictors import PREDICTORS, Piece, Span
+from delta.predictors import PREDICTORS
+from delta.spans import Contexts, Piece, Span
 from delta.streams import Stream, open_streams
 
 __all__ = ["READABLE_VERSIONS", "Identity", "Limits", "PatchInfo", "apply", "read_info", "verify"]
 
 _PIECE_ALIGNMENT = 64
+_FAR_BYTES = 4096
+"""Items of the base that lie further apart are read apart."""
 
 
 @dataclass(frozen=True, slots=True)
 class PatchInfo:
-    """What a patch says about itself. `base` is `None` for a packed one; bytes by predictor are bytes of the output."""
+    """What a patch says about itself. `base` is `None` for a packed one.
+
+    A method is a predictor by name, with `+` and its correction where there is one; bytes by method are bytes of the
+    output.
+    """
 
     format_version: int
     base: Identity | None
@@ -43,7 +53,7 @@ class PatchInfo:
     patch_bytes: int
     window_bytes: int
     spans: dict[str, int]
-    bytes_by_predictor: dict[str, int]
+    bytes_by_method: dict[str, int]
 
 
 def read_info(patch: Path, *, limits: Limits = Limits()) -> PatchInfo:  # noqa: B008 - frozen
@@ -56,17 +66,25 @@ def read_info(patch: Path, *, limits: Limits = Limits()) -> PatchInfo:  # noqa: 
         container = container_format.parse(fd, limits)
         patch_bytes = os.fstat(fd).st_size
     index = container.index
-    names = [PREDICTORS[number].name for number in sorted(PREDICTORS)]
-    masks = {name: index.predictors == number for number, name in zip(sorted(PREDICTORS), names, strict=True)}
+    masks = {
+        _method(predictor, correction): (index.predictors == predictor) & (index.corrections == correction)
+        for predictor in sorted(PREDICTORS)
+        for correction in sorted(CORRECTIONS)
+    }
     return PatchInfo(
-        format_version=container_format.FORMAT_VERSION,
+        format_version=container.header.version,
         base=container.header.base,
         target=container.header.target,
         patch_bytes=patch_bytes,
         window_bytes=container.header.window_bytes,
         spans={name: int(mask.sum()) for name, mask in masks.items() if mask.any()},
-        bytes_by_predictor={name: int(index.lengths[mask].sum()) for name, mask in masks.items() if mask.any()},
+        bytes_by_method={name: int(index.lengths[mask].sum()) for name, mask in masks.items() if mask.any()},
     )
+
+
+def _method(predictor: int, correction: int) -> str:
+    name = PREDICTORS[predictor].name
+    return f"{name}+{CORRECTIONS[correction].name}" if correction else name
 
 
 def apply(base: Path | None, patch: Path, out: Path, *, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
@@ -106,12 +124,13 @@ def _check_digest(target: Identity, actual: str) -> None:
 
 
 class _Sources:
-    """What predictors read, each read checked; see `predictors.base.Sources`."""
+    """What predictors and corrections read, each read checked; see `spans.Sources`."""
 
-    def __init__(self, base_fd: int | None, base_bytes: int, streams: list[Stream]) -> None:
+    def __init__(self, base_fd: int | None, base_bytes: int, streams: list[Stream], index: Index) -> None:
         self._base_fd = base_fd
         self._base_bytes = base_bytes
         self._streams = streams
+        self._index = index
         self._table: Octets = np.empty(0, np.uint8)
 
     def base(self, offset: int, length: int) -> Octets:
@@ -122,16 +141,45 @@ class _Sources:
             raise WrongBase(f"of {self._base_bytes} bytes", "one that shrank while it was read")
         return np.frombuffer(chunk, np.uint8)
 
+    def base_items(self, offset: int, layout: int, width: int, first: int, count: int) -> Octets:
+        if not layout:
+            return self.base(offset + first * width, count * width)
+        if layout > len(self._index.layouts):
+            raise PatchMalformed(f"unknown layout {layout}")
+        places = self._index.layouts[layout - 1].places(first, count)
+        return self._gathered(offset, places, np.dtype(f"V{width}"))
+
+    def _gathered(self, offset: int, places: npt.NDArray[np.int64], item: np.dtype[np.void]) -> Octets:
+        """Items of the base at `places`, read in runs so that what lies far between is not."""
+        order = np.argsort(places, kind="stable")
+        rising = places[order]
+        far = (np.diff(rising) > _FAR_BYTES // item.itemsize).nonzero()[0] + 1
+        gathered = np.empty(places.size, item)
+        for run in np.split(np.arange(places.size), far):
+            low, high = int(rising[run[0]]), int(rising[run[-1]])
+            chunk = self.base(offset + low * item.itemsize, (high - low + 1) * item.itemsize)
+            gathered[order[run]] = chunk.view(item)[rising[run] - low]
+        return gathered.view(np.uint8)
+
     def table(self, offset: int, length: int) -> Octets:
         if offset + length > self._table.size:
             raise PatchMalformed(f"a span reads {length} bytes at {offset}, outside the table")
         return self._table[offset : offset + length]
 
-    def draw(self, stream: int, count: int) -> Items:
-        return self._stream(stream).draw(count)
+    def draw(self, stream: int, count: int, contexts: Contexts | None = None) -> Items:
+        return self._stream(stream).draw(count, contexts)
 
     def item_type(self, stream: int) -> np.dtype[np.generic]:
         return self._stream(stream).item_type
+
+    def contexts(self, model: int, predicted: Items, first: int) -> Contexts | None:
+        if not model:
+            return None
+        if model > len(self._index.contexts):
+            raise PatchMalformed(f"unknown context model {model}")
+        asked = self._index.contexts[model - 1]
+        shifts = self.table(asked.shifts_at, 2 * asked.channels).view("<i2") if asked.channels else NO_SHIFTS
+        return asked.of(predicted, first, shifts)
 
     def load_table(self, size: int) -> None:
         """Take the shared table from the first stream, before any span draws from it."""
@@ -156,14 +204,14 @@ def _restore(
 ) -> None:
     header, index = container.header, container.index
     base_bytes = header.base.size_bytes if header.base else 0
-    sources = _Sources(base_fd, base_bytes, open_streams(patch_fd, container.streams_offset, index.streams))
+    sources = _Sources(base_fd, base_bytes, open_streams(patch_fd, container.streams_offset, index.streams), index)
     if header.table_bytes:
         sources.load_table(header.table_bytes)
     for span in index.spans():
-        predictor = PREDICTORS[span.predictor]
-        for piece in _pieces(span, header.window_bytes // predictor.expansion):
+        predictor, correction = PREDICTORS[span.predictor], CORRECTIONS[span.correction]
+        for piece in _pieces(span, header.window_bytes // max(predictor.expansion, correction.expansion)):
             deadline.check()
-            write(predictor.restore(piece, sources))
+            write(correction.correct(predictor.predict(piece, sources), piece, sources))
     sources.check_exhausted()
 
 

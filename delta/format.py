@@ -1,32 +1,37 @@
-"""The container: header, index (streams and spans), then the streams. The byte tables are in `docs/formats.md`.
+"""The container: header, index (streams, layouts, contexts, spans), then the streams; see `docs/formats.md`.
 
 Sizes are checked against the caller's limits before the memory for them is taken. What a span *does* is the predictors'
-business; here it has a number, a length and operands.
+and corrections' business; here it has their numbers, a length and operands. Version 1 is read by `format_v1`.
 """
 
 import os
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
-from delta import varints
+from delta import format_v1, varints
 from delta.coders import zstd
+from delta.contexts import ContextModel
+from delta.corrections import CORRECTIONS
 from delta.errors import PatchMalformed, PatchVersionUnsupported
+from delta.layouts import MAX_AXES, Layout
 from delta.limits import Limits
-from delta.predictors import PREDICTORS, Span
-from delta.streams import Section, StreamEntry
+from delta.predictors import PREDICTORS
+from delta.spans import Span
+from delta.streams import BLOCKS, Section, StreamEntry
 
 MAGIC = b"\x89SFD\r\n\x1a\n"
 """As PNG's (RFC 2083 section 12.11): no text, and broken by transfers that change line ends."""
-FORMAT_VERSION = 1
-READABLE_VERSIONS = (1,)
+FORMAT_VERSION = 2
+READABLE_VERSIONS = (1, 2)
 
 _PREFIX = struct.Struct("<8sHH")
 _HEADER = struct.Struct("<8sHHIQ32sQ32sIIIII")
 _HAS_BASE = 1
 _STREAM_FIELDS = 5
+_CONTEXT_FIELDS = 7
 _ALIGNMENT = 64
 MIN_WINDOW_BYTES = 4096
 
@@ -46,6 +51,7 @@ class Identity:
 class Header:
     """What a patch says about itself; `base` is `None` when it needs none (packed)."""
 
+    version: int
     base: Identity | None
     target: Identity
     window_bytes: int
@@ -56,11 +62,11 @@ class Header:
     coded_index_bytes: int
 
     def serialise(self) -> bytes:
-        """The header's bytes in format version `FORMAT_VERSION`."""
+        """The header's bytes."""
         base = self.base or Identity("00" * 32, 0)
         return _HEADER.pack(
             MAGIC,
-            FORMAT_VERSION,
+            self.version,
             _HAS_BASE if self.base else 0,
             self.window_bytes,
             base.size_bytes,
@@ -77,10 +83,13 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """All streams, and the spans in the order of the output, kept in columns because there may be many."""
+    """What the spans share, and the spans in the order of the output, kept in columns because there may be many."""
 
     streams: tuple[StreamEntry, ...]
+    layouts: tuple[Layout, ...]
+    contexts: tuple[ContextModel, ...]
     predictors: varints.Integers
+    corrections: varints.Integers
     lengths: varints.Integers
     operands: varints.Integers
 
@@ -88,14 +97,17 @@ class Index:
         """The spans, one at a time, with the offsets in the base made absolute."""
         base_end = 0
         at = 0
-        for number, length in zip(self.predictors.tolist(), self.lengths.tolist(), strict=True):
+        columns = (self.predictors.tolist(), self.lengths.tolist(), self.corrections.tolist())
+        for number, length, correction in zip(*columns, strict=True):
             predictor = PREDICTORS[number]
-            operands = self.operands[at : at + len(predictor.operands)].tolist()
-            at += len(operands)
+            middle = at + len(predictor.operands)
+            end = middle + len(CORRECTIONS[correction].operands)
+            operands = self.operands[at:middle].tolist()
             if predictor.reads_base:
                 operands[0] = base_end + varints.unfold(operands[0])
                 base_end = operands[0] + length
-            yield Span(number, length, tuple(operands))
+            yield Span(number, length, tuple(operands), correction, tuple(self.operands[middle:end].tolist()))
+            at = end
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +153,7 @@ def _parse_header(section: Section) -> Header:
     base = Identity(base_digest.hex(), base_size) if flags & _HAS_BASE else None
     if base is None and (base_size or any(base_digest)):
         raise PatchMalformed("a packed patch names a base")
-    return Header(base, Identity(target_digest.hex(), target_size), window_bytes, *counts)
+    return Header(version, base, Identity(target_digest.hex(), target_size), window_bytes, *counts)
 
 
 def _check_header(header: Header, limits: Limits) -> None:
@@ -161,37 +173,86 @@ def _check_header(header: Header, limits: Limits) -> None:
 def _parse_index(section: Section, header: Header) -> Index:
     coded = section.read_exactly(header.coded_index_bytes)
     numbers = varints.decode(np.frombuffer(zstd.decompress(coded, header.index_bytes), np.uint8))
-    fixed = header.streams * _STREAM_FIELDS
-    if numbers.size < fixed + 2 * header.spans:
-        raise PatchMalformed("the index has fewer numbers than streams and spans need")
-    rows = numbers[:fixed].reshape(-1, _STREAM_FIELDS).tolist()
-    predictors, lengths, operands = np.split(numbers[fixed:], (header.spans, 2 * header.spans))
-    return Index(tuple(StreamEntry(*row) for row in rows), predictors, lengths, operands)
+    column = _Columns(numbers)
+    streams = tuple(StreamEntry(*row) for row in column.rows(header.streams, _STREAM_FIELDS))
+    if header.version == format_v1.VERSION:
+        predictors, lengths = column.take(header.spans), column.take(header.spans)
+        spans = format_v1.translate(predictors, lengths, column.rest())
+        return Index(streams, (), (), spans.predictors, spans.corrections, lengths, spans.operands)
+    layouts = tuple(_parse_layout(column) for _ in range(column.one()))
+    contexts = tuple(ContextModel(*row) for row in column.rows(column.one(), _CONTEXT_FIELDS))
+    predictors, corrections, lengths = (column.take(header.spans) for _ in range(3))
+    return Index(streams, layouts, contexts, predictors, corrections, lengths, column.rest())
+
+
+class _Columns:
+    """The integers of the index, taken from the front."""
+
+    def __init__(self, numbers: varints.Integers) -> None:
+        self._numbers = numbers
+
+    def take(self, count: int) -> varints.Integers:
+        if count > self._numbers.size:
+            raise PatchMalformed("the index has fewer numbers than it needs")
+        taken, self._numbers = self._numbers[:count], self._numbers[count:]
+        return taken
+
+    def one(self) -> int:
+        return int(self.take(1)[0])
+
+    def rows(self, count: int, width: int) -> list[list[int]]:
+        rows: list[list[int]] = self.take(count * width).reshape(-1, width).tolist()
+        return rows
+
+    def rest(self) -> varints.Integers:
+        return self.take(self._numbers.size)
+
+
+def _parse_layout(column: _Columns) -> Layout:
+    axes = column.one()
+    if axes > MAX_AXES:
+        raise PatchMalformed(f"a layout has {axes} axes, at most {MAX_AXES} are allowed")
+    return Layout(tuple(column.take(axes).tolist()), tuple(column.take(axes).tolist()))
 
 
 def _check_index(index: Index, header: Header, limits: Limits) -> None:
     for entry in index.streams:
         entry.check()
-        limits.check("window_bytes", entry.block_items * entry.item_type.itemsize)
+        if entry.kind == BLOCKS:
+            limits.check("window_bytes", entry.block_items * entry.item_type.itemsize)
     limits.check("buffer_bytes", sum(entry.buffer_bytes for entry in index.streams))
-    known = max(PREDICTORS) + 1
-    if index.predictors.size and int(index.predictors.max()) >= known:
-        raise PatchMalformed(f"unknown predictor {int(index.predictors.max())}")
-    arity = np.array([len(PREDICTORS[number].operands) for number in range(known)], np.int64)
-    if int(arity[index.predictors].sum()) != index.operands.size:
+    for layout in index.layouts:
+        layout.check()
+    for model in index.contexts:
+        model.check()
+    _check_known("predictor", index.predictors, max(PREDICTORS))
+    _check_known("correction", index.corrections, max(CORRECTIONS))
+    predicted = np.array([len(PREDICTORS[number].operands) for number in sorted(PREDICTORS)], np.int64)
+    corrected = np.array([len(CORRECTIONS[number].operands) for number in sorted(CORRECTIONS)], np.int64)
+    if int(predicted[index.predictors].sum() + corrected[index.corrections].sum()) != index.operands.size:
         raise PatchMalformed("the index has another number of operands than its spans need")
     lengths = index.lengths.tolist()
     if sum(lengths) != header.target.size_bytes or 0 in lengths:
         raise PatchMalformed("the spans do not add up to the output")
 
 
-def serialise_index(streams: Sequence[StreamEntry], spans: Sequence[Span]) -> bytes:
+def _check_known(kind: str, numbers: varints.Integers, highest: int) -> None:
+    if numbers.size and int(numbers.max()) > highest:
+        raise PatchMalformed(f"unknown {kind} {int(numbers.max())}")
+
+
+def serialise_index(
+    streams: Sequence[StreamEntry], layouts: Sequence[Layout], contexts: Sequence[ContextModel], spans: Sequence[Span]
+) -> bytes:
     """The index before compression; the inverse of `_parse_index` and `Index.spans`."""
-    numbers = [
-        number for entry in streams
-        for number in (entry.kind, entry.item, entry.items, entry.coded_bytes, entry.block_items)
-    ]  # fmt: skip
+    numbers = [number for entry in streams for number in astuple(entry)]
+    numbers.append(len(layouts))
+    for layout in layouts:
+        numbers += [len(layout.extents), *layout.extents, *layout.strides]
+    numbers.append(len(contexts))
+    numbers += [number for model in contexts for number in astuple(model)]
     numbers += [span.predictor for span in spans]
+    numbers += [span.correction for span in spans]
     numbers += [span.length for span in spans]
     base_end = 0
     for span in spans:
@@ -200,4 +261,5 @@ def serialise_index(streams: Sequence[StreamEntry], spans: Sequence[Span]) -> by
             operands[0] = varints.fold(span.operands[0] - base_end)
             base_end = span.operands[0] + span.length
         numbers += operands
+        numbers += span.correction_operands
     return varints.encode(numbers)

@@ -1,8 +1,8 @@
 """The streams of a patch: what the spans draw from, in order, a window at a time.
 
-A stream holds items of one type and is one of three kinds: stored as it is, one zstd frame with its history running
-through all of it, or blocks that each have their own coder. Nothing here trusts the patch: every count is compared with
-what the index declared before an array is made.
+A stream holds items of one type and is one of four kinds: stored as it is, one zstd frame with its history running
+through all of it, blocks that each have their own coder, or coded in contexts that whoever draws must say. Nothing here
+trusts the patch: every count is compared with what the index declared before an array is made.
 """
 
 import os
@@ -17,9 +17,12 @@ import zstandard
 from delta import coders
 from delta.arrays import ITEM_TYPES, Items
 from delta.coders.zstd import MAX_WINDOW_BYTES
+from delta.entropy import rans
+from delta.entropy.stream import CodedItems, buffer_bytes
 from delta.errors import PatchMalformed
+from delta.spans import Contexts
 
-STORED, FRAME, BLOCKS = 0, 1, 2
+STORED, FRAME, BLOCKS, CODED = 0, 1, 2, 3
 BLOCK_HEADER = struct.Struct("<BII")
 """Coder, items, coded bytes."""
 MAX_CODER_OVERHEAD_BYTES = 1024
@@ -28,7 +31,10 @@ MAX_CODER_OVERHEAD_BYTES = 1024
 
 @dataclass(frozen=True, slots=True)
 class StreamEntry:
-    """One stream as the index declares it; `block_items` is the most that one block holds (blocks only, else 0)."""
+    """One stream as the index declares it.
+
+    `block_items` is the most that one block holds (blocks), or how many slots the tables have (coded); else 0.
+    """
 
     kind: int
     item: int
@@ -45,16 +51,20 @@ class StreamEntry:
         """What reading it keeps in memory besides what is drawn."""
         if self.kind == FRAME:
             return MAX_WINDOW_BYTES
+        if self.kind == CODED:
+            return buffer_bytes(self.block_items)
         return self.block_items * self.item_type.itemsize
 
     def check(self) -> None:
         """Raise `PatchMalformed` where the entry makes no sense by itself."""
-        if self.kind not in (STORED, FRAME, BLOCKS):
+        if self.kind not in (STORED, FRAME, BLOCKS, CODED):
             raise PatchMalformed(f"unknown kind of stream {self.kind}")
         if self.item >= len(ITEM_TYPES):
             raise PatchMalformed(f"unknown item type {self.item}")
         if self.kind == STORED and self.coded_bytes != self.items * self.item_type.itemsize:
             raise PatchMalformed("a stored stream has another size than its items")
+        if self.kind == CODED and self.block_items > rans.MAX_SLOTS:
+            raise PatchMalformed("a coded stream has too many slots")
 
 
 class Section:
@@ -74,6 +84,10 @@ class Section:
         self._offset += len(chunk)
         self.left -= len(chunk)
         return chunk
+
+    def part(self, skipped: int, size: int) -> "Section":
+        """The `size` bytes after the next `skipped`; both lie in what is left."""
+        return Section(self._fd, self._offset + skipped, size)
 
     def read_exactly(self, size: int) -> bytes:
         """`size` bytes.
@@ -144,23 +158,44 @@ class _Blocks:
         return coders.decode(number, self._section.read_exactly(coded_bytes), self._entry.item_type, count)
 
 
+class _Coded:
+    """Items in contexts. Its tables are made when something is first drawn."""
+
+    def __init__(self, section: Section, entry: StreamEntry) -> None:
+        self._items = CodedItems(section, entry.item_type, entry.block_items)
+
+    def more(self, wanted: int) -> Items:
+        return self._items.take(np.zeros(wanted, np.uint16))
+
+    def take(self, contexts: Contexts) -> Items:
+        return self._items.take(contexts)
+
+
 class Stream:
     """One stream being read. `draw` is the only way forward."""
 
     def __init__(self, entry: StreamEntry, section: Section) -> None:
         self.item_type = entry.item_type
+        self._entry = entry
+        self._section = section
         self._left = entry.items
-        self._source = _open(entry, section)
+        self._source: _Source | None = None
 
-    def draw(self, count: int) -> Items:
-        """The next `count` items. The caller bounds `count` by its window.
+    def draw(self, count: int, contexts: Contexts | None = None) -> Items:
+        """The next `count` items, each in its context. The caller bounds `count` by its window.
 
         Raises:
-            PatchMalformed: fewer are left, or their bytes are damaged.
+            PatchMalformed: fewer are left, their bytes are damaged, or the stream knows no contexts.
         """
         if count > self._left:
             raise PatchMalformed(f"a stream has {self._left} items left, {count} are asked for")
         self._left -= count
+        if self._source is None:
+            self._source = _open(self._entry, self._section)
+        if contexts is not None:
+            if not isinstance(self._source, _Coded):
+                raise PatchMalformed("a span names contexts for a stream that has none")
+            return self._source.take(contexts)
         parts = []
         while count:
             parts.append(self._source.more(count))
@@ -180,6 +215,8 @@ def _open(entry: StreamEntry, section: Section) -> _Source:
         return _Stored(section, entry.item_type)
     if entry.kind == FRAME:
         return _Frame(section, entry.item_type)
+    if entry.kind == CODED:
+        return _Coded(section, entry)
     return _Blocks(section, entry)
 
 

@@ -26,7 +26,7 @@ __all__ = ["Effort", "EncodeReport", "encode"]
 
 @dataclass(frozen=True, slots=True)
 class EncodeReport:
-    """What was made: sizes in bytes, and how many bytes of the output each predictor restores."""
+    """What was made: sizes in bytes, and how many bytes of the output each method restores (see `decoder.PatchInfo`)."""
 
     effort: Effort
     base: Identity | None
@@ -34,7 +34,7 @@ class EncodeReport:
     patch_bytes: int
     patch_sha256: str
     spans: dict[str, int]
-    bytes_by_predictor: dict[str, int]
+    bytes_by_method: dict[str, int]
 
     @property
     def ratio(self) -> float:
@@ -69,7 +69,7 @@ def encode(base: Path | None, new: Path, patch: Path, *, effort: Effort | None =
         patch_bytes=info.patch_bytes,
         patch_sha256=patch_sha256,
         spans=info.spans,
-        bytes_by_predictor=info.bytes_by_predictor,
+        bytes_by_method=info.bytes_by_method,
     )
 
 

@@ -3,9 +3,19 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from delta.arrays import ITEM_TYPES, Items, Octets
 from delta.encoder.onnx_tensors import TensorRef
+from delta.layouts import Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Counterpart:
+    """A tensor of the base that one of the new file may come from, in another layout there if it names one."""
+
+    tensor: TensorRef
+    layout: Layout | None = None
 
 
 class BaseTensors:
@@ -24,9 +34,13 @@ class BaseTensors:
         """All tensors of that name; subgraphs may repeat one."""
         return self._by_name.get(name, [])
 
-    def counterparts(self, tensor: TensorRef) -> list[TensorRef]:
-        """Those of the same name, type and size."""
-        return [old for old in self.named(tensor.name) if old.data_type == tensor.data_type and old.size == tensor.size]
+    def counterparts(self, tensor: TensorRef) -> list[Counterpart]:
+        """Those of the same type and size that it may come from, the likeliest first: of the same name."""
+        return [
+            Counterpart(old)
+            for old in self.named(tensor.name)
+            if old.data_type == tensor.data_type and old.size == tensor.size
+        ]
 
     def identical(self, content: Octets) -> TensorRef | None:
         """One with exactly these bytes, whatever its name."""
@@ -37,9 +51,12 @@ class BaseTensors:
             self._digests[content.size] = {_digest(self._octets(tensor)): tensor for tensor in same_size}
         return self._digests[content.size].get(_digest(content))
 
-    def values(self, tensor: TensorRef) -> Items:
-        """Its items as the type they are coded as."""
-        return self._octets(tensor).view(ITEM_TYPES[tensor.item])
+    def values(self, old: TensorRef | Counterpart) -> Items:
+        """Items as the type they are coded as, in the order of the counterpart's layout."""
+        if isinstance(old, TensorRef):
+            return self._octets(old).view(ITEM_TYPES[old.item])
+        items = self._octets(old.tensor).view(ITEM_TYPES[old.tensor.item])
+        return items if old.layout is None else items[old.layout.places(0, items.size)]
 
     def _octets(self, tensor: TensorRef) -> Octets:
         return self._file[tensor.offset : tensor.end]

@@ -20,14 +20,19 @@ class Effort(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Levels of the coders by coder name, and how much of a tensor is coded to choose its predictor (`None`: all)."""
+    """What an effort means.
+
+    Levels of the coders by coder name; how much of a tensor is coded to choose its way (`None`: all); whether items are
+    coded in contexts, which takes fewer bytes and more time on both sides.
+    """
 
     levels: dict[str, int]
     zstd_level: int
     sample_items: int | None
+    contexts: bool
 
 
 SETTINGS = {
-    Effort.FAST: Settings({"zstd": 3, "pcodec": 8}, 9, 1 << 16),
-    Effort.MAX: Settings({"zstd": 19, "planes": 19, "pcodec": 12}, 19, None),
+    Effort.FAST: Settings({"zstd": 3, "pcodec": 8}, 9, 1 << 16, contexts=False),
+    Effort.MAX: Settings({"zstd": 19, "planes": 19, "pcodec": 12}, 19, None, contexts=True),
 }

@@ -1,17 +1,17 @@
-"""`copy`: the same bytes stand in the base."""
+"""`copy`: the same bytes stand in the base, there perhaps in another layout (transposed)."""
 
 from delta.arrays import Octets
-from delta.predictors.base import Piece, Sources
+from delta.spans import Piece, Sources
 
 
 class Copy:
-    """Bytes of the base, from an offset on."""
+    """Bytes of the base from an offset on, as they stand there."""
 
     number = 0
     name = "copy"
-    operands = ("base_offset",)
+    operands: tuple[str, ...] = ("base_offset",)
     reads_base = True
     expansion = 1
 
-    def restore(self, piece: Piece, sources: Sources) -> Octets:
+    def predict(self, piece: Piece, sources: Sources) -> Octets:
         return sources.base(piece.span.operands[0] + piece.start, piece.length)

@@ -1,18 +1,25 @@
-"""`literal`: no prediction; the items stand in a stream, which codes them as bytes, floats or integers."""
+"""`literal`: nothing of the base is like it; the items stand in a stream, in contexts where that helps."""
 
-from delta.arrays import Octets, octets
-from delta.predictors.base import Piece, Sources
+import numpy as np
+
+from delta.arrays import Octets, octets, unsigned
+from delta.spans import Piece, Sources
 
 
 class Literal:
-    """The next items of a stream."""
+    """The next items of a stream. Contexts see predicted zeros: they tell channels apart, and nothing else."""
 
     number = 1
     name = "literal"
-    operands = ("stream",)
+    operands: tuple[str, ...] = ("stream", "context")
     reads_base = False
-    expansion = 1
+    expansion = 8
 
-    def restore(self, piece: Piece, sources: Sources) -> Octets:
-        (stream,) = piece.span.operands
-        return octets(sources.draw(stream, piece.items(sources.item_type(stream).itemsize)))
+    def predict(self, piece: Piece, sources: Sources) -> Octets:
+        stream, context = piece.span.operands
+        width = sources.item_type(stream).itemsize
+        count = piece.items(width)
+        if not context:
+            return octets(sources.draw(stream, count))
+        zeros = np.zeros(count, unsigned(width))
+        return octets(sources.draw(stream, count, sources.contexts(context, zeros, piece.start // width)))

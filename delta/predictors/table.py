@@ -1,7 +1,7 @@
 """`table`: bytes of the patch's shared table, such as scales that a predictor needed before their own turn."""
 
 from delta.arrays import Octets
-from delta.predictors.base import Piece, Sources
+from delta.spans import Piece, Sources
 
 
 class Table:
@@ -9,9 +9,9 @@ class Table:
 
     number = 2
     name = "table"
-    operands = ("table_offset",)
+    operands: tuple[str, ...] = ("table_offset",)
     reads_base = False
     expansion = 1
 
-    def restore(self, piece: Piece, sources: Sources) -> Octets:
+    def predict(self, piece: Piece, sources: Sources) -> Octets:
         return sources.table(piece.span.operands[0] + piece.start, piece.length)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from delta.errors import PatchMalformed, WrongBase
+from delta.format import FORMAT_VERSION
 from tests.delta.conftest import Models
 
 
@@ -30,7 +31,7 @@ def test_make_info_and_apply_go_round(folder: Path) -> None:
     assert report["patch_bytes"] == (folder / "patch").stat().st_size
     assert report["effort"] == "fast"
     described = json.loads(run("info", folder / "patch", "--json").stdout)
-    assert described["format_version"] == 1
+    assert described["format_version"] == FORMAT_VERSION
     assert described["base"] == report["base"]
     assert run("apply", folder / "base", folder / "patch", folder / "out").returncode == 0
     assert (folder / "out").read_bytes() == (folder / "new").read_bytes()

@@ -23,9 +23,9 @@ from delta.errors import (
     PatchVersionUnsupported,
     WrongBase,
 )
-from delta.format import Header, Identity, serialise_index
+from delta.format import FORMAT_VERSION, Header, Identity, serialise_index
 from delta.limits import MIB
-from delta.predictors import Span
+from delta.spans import Span
 from delta.streams import STORED, StreamEntry
 from tests.delta.conftest import Models, build
 
@@ -100,9 +100,9 @@ def test_a_missing_base_is_an_os_error(pair: Path) -> None:
 
 def test_another_format_version_is_named(pair: Path) -> None:
     patch = bytearray((pair / "patch").read_bytes())
-    patch[8:10] = (2).to_bytes(2, "little")
+    patch[8:10] = (99).to_bytes(2, "little")
     (pair / "patch").write_bytes(patch)
-    with pytest.raises(PatchVersionUnsupported, match="version 2, this decoder reads 1"):
+    with pytest.raises(PatchVersionUnsupported, match="version 99, this decoder reads 1"):
         apply(pair)
     assert_untouched(pair)
 
@@ -185,10 +185,18 @@ def test_memory_that_the_system_refuses_is_an_error_of_the_codec(tmp_path: Path)
 def crafted(spans: list[Span], *, size: int, streams: tuple[bytes, ...] = (), table_bytes: int = 0) -> bytes:
     """A packed patch with a right header and index, and whatever spans are asked for."""
     entries = [StreamEntry(STORED, 0, len(stream), len(stream), 0) for stream in streams]
-    index = serialise_index(entries, spans)
+    index = serialise_index(entries, (), (), spans)
     coded = zstd.compress(index, level=3)
     header = Header(
-        None, Identity("00" * 32, size), 1 << 16, table_bytes, len(streams), len(spans), len(index), len(coded)
+        FORMAT_VERSION,
+        None,
+        Identity("00" * 32, size),
+        1 << 16,
+        table_bytes,
+        len(streams),
+        len(spans),
+        len(index),
+        len(coded),
     )
     return header.serialise() + coded + b"".join(streams)
 
@@ -197,15 +205,17 @@ def crafted(spans: list[Span], *, size: int, streams: tuple[bytes, ...] = (), ta
     ("patch", "reason"),
     [
         (crafted([Span(0, 9, (0,))], size=9), "outside the base"),
-        (crafted([Span(1, 9, (0,))], size=9), "unknown stream"),
-        (crafted([Span(1, 9, (0,))], size=9, streams=(b"short",)), "items left"),
-        (crafted([Span(1, 4, (0,))], size=4, streams=(b"longer",)), "more than the spans use"),
+        (crafted([Span(1, 9, (0, 0))], size=9), "unknown stream"),
+        (crafted([Span(1, 9, (0, 0))], size=9, streams=(b"short",)), "items left"),
+        (crafted([Span(1, 4, (0, 0))], size=4, streams=(b"longer",)), "more than the spans use"),
         (crafted([Span(2, 4, (3,))], size=4, streams=(b"table",), table_bytes=5), "outside the table"),
-        (crafted([Span(3, 4, (0, 0))], size=4, streams=(b"diff",)), "outside the base"),
-        (crafted([Span(5, 4, (0, 0, 0, 0, 1, 4, 0))], size=4, streams=(b"code",)), "no channels"),
-        (crafted([Span(5, 4, (0, 0, 0, 1, 1, 99, 0))], size=4, streams=(b"code",)), "no code type"),
-        (crafted([Span(1, 4, (0,))], size=5, streams=(b"text",)), "do not add up"),
-        (crafted([Span(1, 0, (0,)), Span(1, 4, (0,))], size=4, streams=(b"text",)), "do not add up"),
+        (crafted([Span(0, 4, (0,), 1, (0, 0))], size=4, streams=(b"diff",)), "outside the base"),
+        (crafted([Span(1, 4, (0, 1))], size=4, streams=(b"text",)), "unknown context"),
+        (crafted([Span(3, 4, (0, 1, 0))], size=4), "unknown layout"),
+        (crafted([Span(5, 4, (0, 0, 0, 0, 0, 1, 4))], size=4), "no channels"),
+        (crafted([Span(5, 4, (0, 0, 0, 0, 1, 1, 99))], size=4), "no code type"),
+        (crafted([Span(1, 4, (0, 0))], size=5, streams=(b"text",)), "do not add up"),
+        (crafted([Span(1, 0, (0, 0)), Span(1, 4, (0, 0))], size=4, streams=(b"text",)), "do not add up"),
         (crafted([], size=0, table_bytes=5), "a table needs a stream"),
         (crafted([Span(0, 9, (1 << 60,))], size=9), "outside the base"),
     ],

@@ -69,7 +69,7 @@ def test_the_real_quantiser_leaves_no_corrections(tmp_path: Path) -> None:
     (tmp_path / "fp32").write_bytes(model.SerializeToString())
     quantize_dynamic(tmp_path / "fp32", tmp_path / "int8", per_channel=True, weight_type=QuantType.QInt8)
     report = encode(tmp_path / "fp32", tmp_path / "int8", tmp_path / "patch")
-    assert report.bytes_by_predictor["quantise"] == weight.size
+    assert report.bytes_by_method["quantise"] == weight.size
     assert report.ratio < 0.03
 
 
@@ -120,5 +120,5 @@ def test_report_and_info_agree(tmp_path: Path, models: Models) -> None:
     info = read_info(tmp_path / "patch")
     assert info.patch_bytes == report.patch_bytes == (tmp_path / "patch").stat().st_size
     assert (info.base, info.target, info.spans) == (report.base, report.target, report.spans)
-    assert sum(info.bytes_by_predictor.values()) == info.target.size_bytes
-    assert set(info.spans) <= {"copy", "literal", "ordered"}
+    assert sum(info.bytes_by_method.values()) == info.target.size_bytes
+    assert set(info.spans) <= {"copy", "literal", "copy+ordered"}

@@ -23,7 +23,7 @@ def test_golden_patches_restore_their_targets(tmp_path: Path, name: str, base: P
 def test_the_golden_model_patch_uses_every_predictor_of_its_version() -> None:
     info = read_info(GOLDEN / "model.patch")
     assert info.format_version == 1
-    assert set(info.spans) == {"copy", "literal", "table", "difference", "ordered", "quantise"}
+    assert set(info.spans) == {"copy", "literal", "table", "copy+add", "copy+ordered", "quantise+add"}
 
 
 def rows(heading: str) -> list[tuple[int, str]]:

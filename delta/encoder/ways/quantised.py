@@ -4,17 +4,19 @@ Its names are `w_quantized`, `w_scale` and `w_zero_point` for the weight `w` (qu
 Scales are those of the new file: they go to the patch's table, because they may follow the codes in the file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from delta.arrays import ITEM_NAMES, ITEM_TYPES, Items, Octets
-from delta.encoder.base_tensors import BaseTensors
-from delta.encoder.draft import Residual, Role
+from delta.corrections import add
+from delta.corrections.add import Add
 from delta.encoder.onnx_tensors import TensorRef
-from delta.predictors import difference
-from delta.predictors.quantise import channels_of, codes
+from delta.encoder.scene import Scene
+from delta.encoder.way import InBlocks, Proposal, Way
+from delta.predictors.quantise import Quantise, channels_of, codes
+from delta.predictors.table import Table
 
 _CODE_ITEMS = (ITEM_NAMES.index("i1"), ITEM_NAMES.index("u1"))
 _FLOAT = 1
@@ -43,31 +45,52 @@ class Grid:
         return codes(weights, self.scales.view("<f4")[channel], self.zero_points.view(code_type)[channel], code_type)
 
 
-@dataclass(frozen=True, slots=True)
-class Quantised:
-    """How a tensor's codes follow from `weights` of the base; `scale_tensor` is where the scales stand in the new file."""
+def propose(tensor: TensorRef, scene: Scene) -> Iterator[Proposal]:
+    """Codes from the base's weights; and, for the scales of such codes, their one copy in the table."""
+    way = recognise(tensor, scene)
+    if way is not None:
+        yield (way,)
+    stem = tensor.name.removesuffix("_scale")
+    codes = scene.named.get(f"{stem}{_SUFFIX}", []) if stem != tensor.name else []
+    if any(recognise(one, scene) is not None for one in codes):
+        yield (Way(tensor.size, Table.number, (scene.octets(tensor).tobytes(),)),)
 
-    weights: TensorRef
-    grid: Grid
-    scale_tensor: TensorRef
-    corrections: Residual
 
-
-def recognise(tensor: TensorRef, new: Octets, named: Mapping[str, TensorRef], base: BaseTensors) -> Quantised | None:
-    """The way from the base's float32 weights to this tensor, if there is one; `named` are the new file's tensors."""
+def recognise(tensor: TensorRef, scene: Scene) -> Way | None:
+    """The way from the base's float32 weights to this tensor, if there is one."""
     stem = tensor.name.removesuffix(_SUFFIX)
-    scale = named.get(f"{stem}_scale")
+    scale = _only(scene, f"{stem}_scale")
     if stem == tensor.name or tensor.item not in _CODE_ITEMS or scale is None or scale.data_type != _FLOAT:
         return None
-    grids = _grids(tensor, new, scale, named.get(f"{stem}_zero_point"))
-    for weights in base.named(stem):
+    grids = _grids(tensor, scene.new, scale, _only(scene, f"{stem}_zero_point"))
+    for weights in scene.base.named(stem):
         if weights.data_type == _FLOAT and weights.size == 4 * tensor.size:
             for grid in grids:
-                corrections = difference.residual(new[tensor.offset : tensor.end], grid.codes(base.values(weights)))
+                expected = grid.codes(scene.base.values(weights))
+                corrections = add.residual(scene.octets(tensor), expected)
                 if np.count_nonzero(corrections) <= MAX_CORRECTED * tensor.size:
-                    residual = Residual(Role("corrections", ITEM_NAMES.index("i1")), corrections)
-                    return Quantised(weights, grid, scale, residual)
+                    return _way(tensor, weights, grid, corrections)
     return None
+
+
+def _way(tensor: TensorRef, weights: TensorRef, grid: Grid, corrections: Items) -> Way:
+    operands = (
+        weights.offset,
+        None,
+        grid.scales.tobytes(),
+        grid.zero_points.tobytes(),
+        grid.channels,
+        grid.inner,
+        grid.code_item,
+    )
+    if not corrections.any():
+        return Way(tensor.size, Quantise.number, operands)
+    return Way(tensor.size, Quantise.number, operands, Add.number, drawn=InBlocks("corrections", corrections))
+
+
+def _only(scene: Scene, name: str) -> TensorRef | None:
+    found = scene.named.get(name)
+    return found[-1] if found else None
 
 
 def _grids(tensor: TensorRef, new: Octets, scale: TensorRef, zero_point: TensorRef | None) -> list[Grid]:

@@ -1,0 +1,40 @@
+"""What a proposer of ways may look at: both files, their tensors, and what the encoder was asked for."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+
+from delta.arrays import ITEM_TYPES, Items, Octets
+from delta.encoder.base_tensors import BaseTensors
+from delta.encoder.effort import Settings
+from delta.encoder.onnx_tensors import TensorRef, find_tensors
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The new file with its tensors (`named`: by name, subgraphs may repeat one), and the base's tensors."""
+
+    new: Octets
+    tensors: list[TensorRef]
+    named: dict[str, list[TensorRef]]
+    base: BaseTensors
+    settings: Settings
+
+    @classmethod
+    def of(cls, base: Octets | None, new: Octets, settings: Settings) -> "Scene":
+        """Look for the tensors of both files."""
+        tensors = find_tensors(new.data)
+        named = defaultdict(list)
+        for tensor in tensors:
+            named[tensor.name].append(tensor)
+        base_file = np.empty(0, np.uint8) if base is None else base
+        return cls(new, tensors, dict(named), BaseTensors(base_file, find_tensors(base_file.data)), settings)
+
+    def octets(self, tensor: TensorRef) -> Octets:
+        """The bytes of a tensor of the new file."""
+        return self.new[tensor.offset : tensor.end]
+
+    def values(self, tensor: TensorRef) -> Items:
+        """Its items, as the type they are coded as."""
+        return self.octets(tensor).view(ITEM_TYPES[tensor.item])

@@ -1,0 +1,86 @@
+"""A way to send a stretch of the new file: a predictor, a correction, and what they draw. Pure values.
+
+Operands may be numbers, or things that get a number when the way is taken: bytes for the patch's table, a layout.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from delta.arrays import Items, unsigned
+from delta.contexts import NO_SHIFTS, NOTHING, ContextModel
+from delta.corrections.exact import Exact
+from delta.encoder.writers import Block
+from delta.entropy.symbols import Mapping
+from delta.layouts import Layout
+from delta.spans import Contexts
+
+Operand = int | bytes | Layout | None
+"""`None` is no layout: items as they stand."""
+
+Shifts = npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True, slots=True)
+class ContextPlan:
+    """A context model that has not got its place among the contexts of its stream: see `contexts.ContextModel`.
+
+    Spans of one `group` share contexts; they have the same `count`. Channels have a shift each, int16.
+    """
+
+    mapping: Mapping
+    group: str = ""
+    level: int = NOTHING
+    shift: int = 0
+    count: int = 1
+    shifts: Shifts = field(default_factory=lambda: NO_SHIFTS)
+    inner: int = 1
+
+    def model(self, first: int, shifts_at: int) -> ContextModel:
+        """The model, once its first context and the place of its shifts are known."""
+        return ContextModel(self.level, self.shift, first, self.count, shifts_at, self.shifts.size, self.inner)
+
+    def contexts(self, predicted: Items) -> Contexts:
+        """The contexts of all items of a span, counted from the group's first; of zeros where nothing is predicted."""
+        bits = predicted.view(unsigned(predicted.dtype.itemsize))
+        return self.model(0, 0).of(bits, 0, self.shifts)
+
+
+@dataclass(frozen=True, slots=True)
+class InBlocks:
+    """Items that a span takes from a stream of blocks. `role` is the stream's purpose; `blocks` where coded already."""
+
+    role: str
+    items: Items
+    blocks: list[Block] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InContext:
+    """Items that a span takes from a coded stream; `contexts` count from the first of the plan's group."""
+
+    role: str
+    items: Items
+    plan: ContextPlan
+    contexts: Contexts
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How to send `length` bytes. The stream and its context model come first among the operands of who draws.
+
+    That is the correction, or the predictor where the correction is `exact`.
+    """
+
+    length: int
+    predictor: int
+    operands: tuple[Operand, ...] = ()
+    correction: int = Exact.number
+    correction_operands: tuple[Operand, ...] = ()
+    drawn: InBlocks | InContext | None = None
+
+
+Proposal = Sequence[Way]
+"""Ways for consecutive stretches, which together send one tensor."""

@@ -1,0 +1,45 @@
+"""No prediction: the items by themselves, and in contexts of their channel's scale."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from delta.arrays import Items
+from delta.encoder.channels import Axis, axes
+from delta.encoder.onnx_tensors import TensorRef
+from delta.encoder.scene import Scene
+from delta.encoder.way import ContextPlan, InBlocks, InContext, Proposal, Way
+from delta.entropy.symbols import Mapping
+from delta.predictors.literal import Literal
+
+_SCALES = 128
+"""Half octaves of scale from 2^-40 to 2^24."""
+_LEAST_SCALE = -40.0
+
+
+def propose(tensor: TensorRef, scene: Scene) -> Iterator[Proposal]:
+    """As blocks, and in contexts where these pay: floats by exponent, bytes as they are."""
+    values = scene.values(tensor)
+    yield (Way(tensor.size, Literal.number, drawn=InBlocks("literal", values)),)
+    if not scene.settings.contexts:
+        return
+    mapping = _mapping(tensor)
+    if mapping is None:
+        return
+    for axis in axes(tensor.dims, values.size):
+        plan = _plan(values, axis, mapping)
+        contexts = plan.contexts(np.zeros(values.size, "<u4"))
+        yield (Way(tensor.size, Literal.number, drawn=InContext("literal", values, plan, contexts)),)
+
+
+def _mapping(tensor: TensorRef) -> Mapping | None:
+    if tensor.is_float and tensor.data_type in (1, 10):
+        return Mapping.SPLIT
+    return Mapping.DIRECT if tensor.item in (0, 4) else None
+
+
+def _plan(values: Items, axis: Axis, mapping: Mapping) -> ContextPlan:
+    with np.errstate(all="ignore"):
+        scales = np.log2(axis.root_mean_squares(values.astype(np.float64)))
+    levels = np.clip(np.rint(2 * (np.nan_to_num(scales, neginf=_LEAST_SCALE, posinf=0) - _LEAST_SCALE)), 0, _SCALES - 1)
+    return ContextPlan(mapping, "scale", count=_SCALES, shifts=levels.astype(np.int16), inner=axis.inner)
