@@ -187,6 +187,9 @@ SMALLFLEET_CURRENCY = env.str("SMALLFLEET_CURRENCY", default="EUR")
 SMALLFLEET_DEFAULT_PRICE_PER_MB = env.str("SMALLFLEET_DEFAULT_PRICE_PER_MB", default="0")
 # How often the worker looks which deltas the fleet needs; a rollout that starts does so at once.
 SMALLFLEET_JOBS_INTERVAL_S = env.int("SMALLFLEET_JOBS_INTERVAL_S", default=15)
+# What deltas may take in the store, and of the workers' seconds in any 24 hours: half a day of one worker. Packed files are outside of it.
+SMALLFLEET_PATCH_BUDGET_MB = env.int("SMALLFLEET_PATCH_BUDGET_MB", default=10_000)
+SMALLFLEET_PATCH_BUDGET_S = env.int("SMALLFLEET_PATCH_BUDGET_S", default=43_200)
 SMALLFLEET_LAST_SEEN_FLUSH_S = env.int("SMALLFLEET_LAST_SEEN_FLUSH_S", default=60)
 
 # --- Security behind TLS ----------------------------------------------------------------------------------------------------------------

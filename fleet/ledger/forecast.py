@@ -1,15 +1,19 @@
 """What it costs to bring installations to a target, from values: each by its cheapest way, with what else it has to fetch.
 
+The ways are the registry's `WayTable`, which also answers polls: what a forecast counts is what a device will be offered.
+
 A forecast counts what a transfer that goes well puts on the wire: the bodies, and the headers of their requests. It knows nothing of failures,
 retries and links that break; the ledger does, and the difference between the two is theirs.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from fleet.devices.holdings import Holding
 from fleet.ledger.models import LedgerEntry
+from registry.deltas.queries import WayTable
 
 Way = LedgerEntry.Way
 BYTES_PER_MB = Decimal(10**6)
@@ -22,51 +26,23 @@ PREVIOUS = "previous"
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
-    """Installations that are alike in everything that decides their cost.
-
-    Attributes:
-        current, previous: ids of the artifacts they hold, None for nothing or something unknown.
-        formats: the patch formats their agents read.
-        price_per_mb: of their link class, per 10^6 bytes.
-        count: how many installations.
-    """
-
-    current: int | None
-    previous: int | None
-    formats: frozenset[int]
-    price_per_mb: Decimal
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class PatchOffer:
-    """A patch to the target that is ready; `base` is None for `packed`."""
-
-    base: int | None
-    format: int
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
 class TargetFiles:
-    """What a device at the target has: artifact ids and sizes, and the patches that lead there.
+    """What a device at the target has, by digest and size, and the ways there.
 
     Attributes:
-        patches: the ready ones.
-        settled: the bases (None: packed) that need no more waiting: their patch is ready, useless or failed.
-        built_format: the patch format that is being built.
+        ways: to the model.
+        coming: the bases (None: packed) whose patch is planned or being made.
+        built_format: the patch format that it is made in.
     """
 
-    model: int
-    model_bytes: int
-    contract: int
+    model: str
+    contract: str
     contract_bytes: int
-    sample_set: int | None
+    sample_set: str | None
     sample_set_bytes: int
-    patches: Sequence[PatchOffer] = ()
-    settled: Collection[int | None] = frozenset()
-    built_format: int = 1
+    ways: WayTable
+    coming: Collection[str | None]
+    built_format: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +64,7 @@ class Cost:
     is_upper_bound: bool = False
 
 
-def cost_of(target: TargetFiles, holdings: Iterable[Holding], files_with: Mapping[int, Collection[int]]) -> Cost:
+def cost_of(target: TargetFiles, holdings: Iterable[Holding], files_with: Mapping[str, Collection[str]]) -> Cost:
     """What it costs to bring all holdings to the target.
 
     Args:
@@ -118,41 +94,26 @@ def cost_of(target: TargetFiles, holdings: Iterable[Holding], files_with: Mappin
 
 
 def _fetch(
-    target: TargetFiles, holding: Holding, files_with: Mapping[int, Collection[int]]
+    target: TargetFiles, holding: Holding, files_with: Mapping[str, Collection[str]]
 ) -> tuple[str, dict[str, int]]:
     """The way of one installation, and the wire bytes of everything it fetches."""
     if holding.current == target.model:
         return THERE, {}
     if holding.previous == target.model:
         return PREVIOUS, {}
-    way, size_bytes = _cheapest(target, holding)
-    fetched = {way: size_bytes + REQUEST_OVERHEAD_BYTES}
+    cheapest = target.ways.ways(holding.held, holding.formats)[0]
+    fetched = {cheapest.way: cheapest.size_bytes + REQUEST_OVERHEAD_BYTES}
     held = {held for model in (holding.current, holding.previous) if model for held in files_with.get(model, ())}
     if target.contract not in held:
         fetched[Way.CONTRACT.value] = target.contract_bytes + REQUEST_OVERHEAD_BYTES
     if target.sample_set is not None and target.sample_set not in held:
         fetched[Way.SAMPLE_SET.value] = target.sample_set_bytes + REQUEST_OVERHEAD_BYTES
-    return way, fetched
-
-
-def _cheapest(target: TargetFiles, holding: Holding) -> tuple[str, int]:
-    ways = [(target.model_bytes, Way.RAW.value)]
-    ways += [(patch.size_bytes, _way(patch)) for patch in target.patches if _fits(patch, holding)]
-    size_bytes, way = min(ways)
-    return way, size_bytes
-
-
-def _way(patch: PatchOffer) -> str:
-    return (Way.PACKED if patch.base is None else Way.DELTA).value
-
-
-def _fits(patch: PatchOffer, holding: Holding) -> bool:
-    return patch.format in holding.formats and patch.base in {None, holding.current, holding.previous}
+    return cheapest.way, fetched
 
 
 def _may_improve(target: TargetFiles, holding: Holding, way: str) -> bool:
-    """Whether a patch that is not settled, or not even asked for, could be cheaper: a delta, or `packed` where there is no delta."""
-    bases: set[int | None] = {holding.current, holding.previous} - {None}
+    """Whether a patch that is not there yet could be cheaper: a delta, or `packed` where there is no delta."""
+    bases: set[str | None] = set(holding.held)
     if way != Way.DELTA:
         bases.add(None)
-    return target.built_format in holding.formats and not bases <= set(target.settled)
+    return target.built_format in holding.formats and not bases.isdisjoint(target.coming)

@@ -1,25 +1,24 @@
 """Reads that add up: what a rollout put on the wire, and what it would cost to bring today's fleet to a variant."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
+from django.db.models import Count, Exists, OuterRef, QuerySet, Sum
 
+from fleet.devices.holdings import default_price, holdings_of
 from fleet.devices.models import Device, Group
-from fleet.devices.queries import installations_in
-from fleet.ledger.forecast import BYTES_PER_MB, Cost, Holding, PatchOffer, TargetFiles, cost_of
+from fleet.ledger.forecast import BYTES_PER_MB, Cost, TargetFiles, cost_of
 from fleet.ledger.models import LedgerEntry
 from fleet.rollouts.models import Attempt, Rollout
+from fleet.rollouts.patches import line_outlook
 from registry.deltas.formats import BUILT_FORMAT
-from registry.models import ModelLine, Patch, Variant, Version
-
-SETTLED = (Patch.State.READY, Patch.State.USELESS, Patch.State.FAILED)
-
+from registry.deltas.planning import Status
+from registry.deltas.queries import WayTable, way_tables
+from registry.models import ModelLine, Variant, Version
 
 # --- Forecast -------------------------------------------------------------------------------------------------------
 
@@ -33,7 +32,7 @@ class VariantCost:
         devices_there: of them, those at the variant already.
         bytes_total: HTTP bytes, headers included.
         money_total: at the prices of the link classes, in SMALLFLEET_CURRENCY.
-        is_upper_bound: a patch that is not built yet may make it cheaper.
+        is_upper_bound: a patch that is planned or being built may make it cheaper.
     """
 
     variant: Variant
@@ -63,68 +62,53 @@ def _costs(variants: QuerySet[Variant], model_line: ModelLine, group: Group | No
             "version_id", "id"
         )
     )
-    holdings = _holdings(model_line, group)
+    tables = way_tables(variant.artifact for variant in chosen)
+    holdings = holdings_of(model_line=model_line, group=group, bases=_bases(tables.values()))
     files_with = _files_with(model_line)
-    patches = _patches(chosen, holdings)
+    coming = _coming(model_line, chosen) if holdings else {}
     return [
-        _variant_cost(variant, cost_of(_target_files(variant, patches[variant.artifact_id]), holdings, files_with))
+        _variant_cost(variant, cost_of(_target_files(variant, tables, coming), holdings, files_with))
         for variant in chosen
     ]
 
 
-def _holdings(model_line: ModelLine, group: Group | None) -> list[Holding]:
-    """The fleet as few groups of like installations, counted by the database."""
-    key = ("current", "previous", "device__patch_formats", "device__link_class__price_per_mb")
-    rows = installations_in(model_line=model_line, group=group).order_by().values_list(*key).annotate(Count("pk"))
-    return [
-        Holding(current, previous, frozenset(formats), default_price() if price is None else price, count)
-        for current, previous, formats, price, count in rows
-    ]
+def _bases(tables: Iterable[WayTable]) -> set[str]:
+    """What any of the patches starts from."""
+    return {way.base for table in tables for way in table.patches if way.base is not None}
 
 
-def default_price() -> Decimal:
-    """What a byte costs a device without a link class, per 10^6 bytes."""
-    return Decimal(settings.SMALLFLEET_DEFAULT_PRICE_PER_MB)
+def _coming(model_line: ModelLine, variants: Iterable[Variant]) -> dict[str, set[str | None]]:
+    """By target, the bases (None: packed) whose patch is planned or being made."""
+    coming: dict[str, set[str | None]] = defaultdict(set)
+    for pair, one in line_outlook(model_line, also=variants).plan.pairs.items():
+        if one.status in {Status.PLANNED, Status.BUILDING}:
+            coming[pair.target].add(pair.base)
+    return coming
 
 
-def _files_with(model_line: ModelLine) -> dict[int, set[int]]:
+def _files_with(model_line: ModelLine) -> dict[str, set[str]]:
     """By model artifact, the contracts and sample sets of the line's versions that have it."""
-    files: dict[int, set[int]] = defaultdict(set)
+    files: dict[str, set[str]] = defaultdict(set)
     rows = Variant.objects.filter(version__model_line=model_line).values_list(
-        "artifact", "version__contract", "version__sample_set"
+        "artifact__sha256", "version__contract__sha256", "version__sample_set__sha256"
     )
-    for model, contract, sample_set in rows:
-        files[model] |= {contract, sample_set} - {None}
+    for model, *others in rows:
+        files[model].update(filter(None, others))
     return files
 
 
-def _patches(variants: Iterable[Variant], holdings: Iterable[Holding]) -> dict[int, list[Patch]]:
-    """By target artifact, the patches that could lead there from what the fleet holds."""
-    held = {base for holding in holdings for base in (holding.current, holding.previous) if base is not None}
-    targets = {variant.artifact_id for variant in variants}
-    by_target: dict[int, list[Patch]] = defaultdict(list)
-    leading = Patch.objects.filter(Q(base=None) | Q(base__in=held), target__in=targets)
-    for patch in leading.select_related("artifact"):
-        by_target[patch.target_id].append(patch)
-    return by_target
-
-
-def _target_files(variant: Variant, patches: Iterable[Patch]) -> TargetFiles:
-    version = variant.version
-    known = list(patches)
+def _target_files(
+    variant: Variant, tables: Mapping[str, WayTable], coming: Mapping[str, Collection[str | None]]
+) -> TargetFiles:
+    version, model = variant.version, variant.artifact.sha256
     return TargetFiles(
-        model=variant.artifact_id,
-        model_bytes=variant.artifact.size_bytes,
-        contract=version.contract_id,
+        model=model,
+        contract=version.contract.sha256,
         contract_bytes=version.contract.size_bytes,
-        sample_set=version.sample_set_id,
+        sample_set=version.sample_set.sha256 if version.sample_set else None,
         sample_set_bytes=version.sample_set.size_bytes if version.sample_set else 0,
-        patches=[
-            PatchOffer(patch.base_id, patch.patch_format, patch.artifact.size_bytes)
-            for patch in known
-            if patch.artifact is not None
-        ],
-        settled={patch.base_id for patch in known if patch.state in SETTLED and patch.patch_format == BUILT_FORMAT},
+        ways=tables[model],
+        coming=coming.get(model, ()),
         built_format=BUILT_FORMAT,
     )
 

@@ -1,55 +1,134 @@
-"""Asking the registry for the patches that the fleet will need: it knows what devices hold, the registry does not."""
+"""Which patches the fleet needs, and asking the registry for them: it builds, but does not know what devices hold."""
 
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
 
+from django.db import transaction
 from semver import Version as Semver
 
+from access.actors import Actor
+from access.services import record_audit
+from fleet.devices.holdings import Holding, holdings_of
+from fleet.devices.models import Installation
 from fleet.rollouts.engine import LIVE
 from fleet.rollouts.models import Rollout
-from fleet.rollouts.queries import held_variants
 from registry.deltas.formats import BUILT_FORMAT
+from registry.deltas.outlook import Outlook, outlook
+from registry.deltas.planning import Holders, Pair, Status, Wanted
 from registry.deltas.services import request_patches
 from registry.models import Artifact, ModelLine, Patch, Variant, Version
 
-# Patches to variants that no rollout is for yet are made for this many of a line's newest versions: the ones that may be rolled out next.
 PLANNED_VERSIONS = 2
+"""Patches to variants that no rollout is for yet are planned for so many of a line's newest versions: they may be rolled out next."""
+
+ROLLING, NEXT, ELSE = 0, 1, 2
+"""Whose turn it is: targets of rollouts that run, what may be rolled out next, and what somebody only wants to know the cost of."""
+
+_OPEN = (Patch.State.READY, Patch.State.WANTED, Patch.State.BUILDING)
 
 
 def request_patches_to(*, variant: Variant) -> None:
-    """Ask for the patches to one variant from everything that installations of its line hold."""
-    line_id = variant.version.model_line_id
-    held = held_variants(variant.version.model_line).get(line_id, set())
-    _request([variant.artifact], held)
+    """Ask for the patches to one variant, a rollout's, and to what else its line needs, within the standing budget."""
+    _ask(line_outlook(variant.version.model_line))
 
 
 def plan_patches() -> None:
-    """Ask for the patches that rollouts need, and the next ones may; asking again for what is there is harmless."""
-    held = held_variants()
-    for line in ModelLine.objects.filter(pk__in=held):
-        _request(_targets(line), held[line.pk])
+    """Ask for what the standing budget buys all lines; asking again is harmless, and writes nothing where there is nothing new."""
+    held = Installation.objects.filter(active=True, device__revoked_at=None).values("model_line")
+    _ask(outlook(one for line in ModelLine.objects.filter(pk__in=held) for one in wanted_of(line)))
 
 
-def _targets(line: ModelLine) -> list[Artifact]:
-    open_states = (*LIVE, Rollout.State.DRAFT)
-    rolling = Variant.objects.filter(version__model_line=line, rollouts__state__in=open_states)
-    newest = Variant.objects.filter(version__in=_newest_versions(line))
-    usable = (rolling | newest).exclude(version__state=Version.State.YANKED)
-    return list(Artifact.objects.filter(variants__in=usable).distinct())
+def order_patches(
+    *,
+    actor: Actor,
+    model_line: ModelLine,
+    storage_bytes: float | None = None,
+    build_s: float | None = None,
+    effort: str = "",
+) -> Outlook:
+    """Have the line's patches built now, within a budget of their own where one is given; returns the plan that was asked for.
+
+    With `effort`, also those are made with it that wait already, and ready ones that were made with another are made again.
+    """
+    ordered = line_outlook(model_line, storage_bytes=storage_bytes, build_s=build_s, effort=effort)
+    detail = {
+        "patches": len(ordered.plan.to_ask),
+        "budget_bytes": storage_bytes,
+        "budget_s": build_s,
+        "effort": effort,
+    }
+    with transaction.atomic():
+        _ask(ordered, effort)
+        record_audit(actor=actor, action="order_patches", subject=model_line.name, detail=detail)
+    return ordered
 
 
-def _newest_versions(line: ModelLine) -> list[Version]:
-    published = Version.objects.filter(model_line=line, state=Version.State.PUBLISHED)
-    return sorted(published, key=lambda version: Semver.parse(version.version), reverse=True)[:PLANNED_VERSIONS]
+def line_outlook(
+    model_line: ModelLine,
+    *,
+    also: Iterable[Variant] = (),
+    storage_bytes: float | None = None,
+    build_s: float | None = None,
+    effort: str = "",
+) -> Outlook:
+    """The plan of one line, by itself; `also` are further targets, which come last."""
+    return outlook(wanted_of(model_line, also=also), storage_bytes=storage_bytes, build_s=build_s, effort=effort)
 
 
-def _request(targets: Iterable[Artifact], base_ids: Iterable[int]) -> None:
-    """Ask for what was never asked for; the many times when there is nothing new this reads and takes no write lock."""
-    bases = {base.pk: base for base in Artifact.objects.filter(pk__in=base_ids)}
-    wanted = {target.pk: target for target in targets}
-    asked = set(
-        Patch.objects.filter(target__in=wanted, patch_format=BUILT_FORMAT).values_list("target", "base").distinct()
-    )
-    for pk, target in wanted.items():
-        pairs: set[tuple[int, int | None]] = {(pk, base) for base in (None, *bases) if base != pk}
-        if not pairs <= asked:
-            request_patches(target=target, bases=[base for base in bases.values() if (pk, base.pk) not in asked])
+def wanted_of(model_line: ModelLine, *, also: Iterable[Variant] = ()) -> list[Wanted]:
+    """The targets of the line, with the devices that would fetch them. Five queries."""
+    targets = {variant.artifact: ELSE for variant in also} | _targets(model_line)
+    if not targets:
+        return []
+    bases = Patch.objects.filter(target__in=targets, base__isnull=False, state__in=_OPEN)
+    holdings = holdings_of(model_line=model_line, bases=set(bases.values_list("base__sha256", flat=True)))
+    return [
+        Wanted(artifact.sha256, artifact.size_bytes, turn, _holders(artifact.sha256, holdings))
+        for artifact, turn in targets.items()
+    ]
+
+
+def _targets(model_line: ModelLine) -> dict[Artifact, int]:
+    """What rollouts bring devices to, or may next, and whose turn each is."""
+    states = (*LIVE, Rollout.State.DRAFT)
+    open_rollouts = Rollout.objects.filter(target__version__model_line=model_line, state__in=states)
+    rolled = set(open_rollouts.order_by().values_list("target", "state"))
+    rolling = {variant for variant, state in rolled if state in LIVE}
+    usable = Variant.objects.filter(version__model_line=model_line).exclude(version__state=Version.State.YANKED)
+    variants = list(usable.select_related("artifact", "version").defer("artifact__static_cost").order_by("id"))
+    newest = _newest_versions({variant.version for variant in variants})
+    turns: dict[Artifact, int] = {}
+    for variant in variants:
+        if variant.pk in rolling:
+            turns[variant.artifact] = ROLLING
+        elif variant.version_id in newest or any(variant.pk == drafted for drafted, _ in rolled):
+            turns.setdefault(variant.artifact, NEXT)
+    return turns
+
+
+def _newest_versions(versions: Iterable[Version]) -> set[int]:
+    published = [version for version in versions if version.state == Version.State.PUBLISHED]
+    ordered = sorted(published, key=lambda version: Semver.parse(version.version), reverse=True)
+    return {version.pk for version in ordered[:PLANNED_VERSIONS]}
+
+
+def _holders(target: str, holdings: Sequence[Holding]) -> tuple[Holders, ...]:
+    """Who would have to fetch the target, and reads what is built."""
+    counts: Counter[frozenset[str]] = Counter()
+    for holding in holdings:
+        if BUILT_FORMAT in holding.formats and target not in holding.held:
+            counts[holding.held] += holding.count
+    return tuple(Holders(held, count) for held, count in sorted(counts.items(), key=lambda each: sorted(each[0])))
+
+
+def _ask(ordered: Outlook, effort: str = "") -> None:
+    """Ask the registry for what the plan chose; with an effort, also for what waits already, to have it made with that."""
+    by_target: defaultdict[str, list[Artifact | None]] = defaultdict(list)
+    for pair in _chosen(ordered) if effort else ordered.plan.to_ask:
+        by_target[pair.target].append(None if pair.base is None else ordered.artifacts[pair.base])
+    for target, bases in by_target.items():
+        request_patches(target=ordered.artifacts[target], bases=bases, effort=effort)
+
+
+def _chosen(ordered: Outlook) -> Collection[Pair]:
+    return [pair for pair, one in ordered.plan.pairs.items() if one.status == Status.PLANNED]

@@ -1,4 +1,4 @@
-"""Reads that join or add up: what a poll is answered from, how far a rollout is, what the fleet holds."""
+"""Reads that join or add up: what a poll is answered from, how far a rollout is."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -163,18 +163,3 @@ def _file(artifact: Artifact) -> File:
 
 def _tolerances(given: Mapping[str, Any]) -> Tolerances:
     return Tolerances(given.get("atol"), given.get("rtol"), given.get("min_agreement"))
-
-
-# --- What the fleet holds -------------------------------------------------------------------------------------------
-
-
-def held_variants(model_line: ModelLine | None = None) -> dict[int, set[int]]:
-    """By model line, the ids of the artifacts that its installations hold as current or previous."""
-    installations = Installation.objects.filter(active=True, device__revoked_at=None).order_by()
-    if model_line is not None:
-        installations = installations.filter(model_line=model_line)
-    held: dict[int, set[int]] = {}
-    for field in ("current", "previous"):
-        for line_id, artifact_id in installations.exclude(**{field: None}).values_list("model_line", field).distinct():
-            held.setdefault(line_id, set()).add(artifact_id)
-    return held

@@ -72,14 +72,17 @@ def way_tables(targets: Iterable[Artifact]) -> dict[str, WayTable]:
             ready[target].append(Way("delta" if base else "packed", sha256, size_bytes, base, number))
         else:
             pending[target].add((base, number))
-    return {artifact.sha256: _table(artifact, ready[pk], pending[pk]) for pk, artifact in wanted.items()}
+    return {
+        artifact.sha256: table_of(Way("raw", artifact.sha256, artifact.size_bytes), ready[pk], pending[pk])
+        for pk, artifact in wanted.items()
+    }
 
 
-def _table(target: Artifact, ready: Sequence[Way], pending: Iterable[tuple[str | None, int]]) -> WayTable:
+def table_of(raw: Way, ready: Sequence[Way], pending: Iterable[tuple[str | None, int]] = ()) -> WayTable:
+    """The table of these ways."""
     by_base: dict[str | None, tuple[Way, ...]] = {}
     for way in ready:
         by_base[way.base] = (*by_base.get(way.base, ()), way)
-    raw = Way("raw", target.sha256, target.size_bytes)
     return WayTable(raw, tuple(ready), frozenset(pending), by_base)
 
 

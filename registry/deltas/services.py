@@ -16,21 +16,22 @@ LOST_JOB = timedelta(hours=1)
 """A patch that waits longer than this since its job was made gets another one: the queue may have lost it."""
 
 
-def request_patches(*, target: Artifact, bases: Iterable[Artifact], effort: str = "") -> list[Patch]:
+def request_patches(*, target: Artifact, bases: Iterable[Artifact | None], effort: str = "") -> list[Patch]:
     """Wish for a delta from each base and for a packed file; returns all of those, wished for earlier or now.
 
-    With `effort`, those that are not built yet are made with it, and ready ones that were made with another are made again. Patches that
-    were found useless or failed stay so. Asking again, and from several processes at once, is harmless.
+    With `effort`, those from `bases` (None: the packed one) that are not built yet are made with it, and ready ones that were made with
+    another are made again. Patches that were found useless or failed stay so. Asking again, and from several processes at once, is harmless.
     """
-    bases = {base.pk: base for base in bases if base.pk != target.pk and base.kind == Artifact.Kind.MODEL}.values()
+    named = set(bases)
+    deltas = {base.pk: base for base in named if base and base.pk != target.pk and base.kind == Artifact.Kind.MODEL}
     # Always in one order: two that insert the same rows in two orders would wait for each other on PostgreSQL.
-    ordered = sorted(bases, key=lambda base: base.pk)
+    ordered = sorted(deltas.values(), key=lambda base: base.pk)
     wishes = [Patch(base=base, target=target, patch_format=BUILT_FORMAT) for base in (None, *ordered)]
     with transaction.atomic():
         Patch.objects.bulk_create(wishes, ignore_conflicts=True)
-        asked = Patch.objects.filter(Q(base=None) | Q(base__in=bases), target=target, patch_format=BUILT_FORMAT)
+        asked = Patch.objects.filter(Q(base=None) | Q(base__in=deltas), target=target, patch_format=BUILT_FORMAT)
         if effort:
-            _want_effort(asked, effort)
+            _want_effort(asked if None in named else asked.exclude(base=None), effort)
         patches = list(asked.select_related("base", "target", "artifact").order_by("id"))
         _enqueue(Patch.objects.filter(pk__in=[patch.pk for patch in patches]))
     return patches

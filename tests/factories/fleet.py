@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from fleet.rollouts.api.event_serializers import read_events
 from fleet.rollouts.messages import EventMessage
 from fleet.rollouts.models import Rollout
 from fleet.rollouts.services import open_rollout
+from registry.deltas.formats import BUILT_FORMAT
 from registry.models import Artifact, ModelLine, Patch, Variant, Version
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -74,7 +75,7 @@ def make_patch(base: Artifact | None, target: Artifact, size_bytes: int = 60_000
     if state == Patch.State.READY:
         name = f"patch {base.sha256 if base else ''} {target.sha256}"
         ready = {"artifact": make_artifact(name, size_bytes, "patch"), "size_bytes": size_bytes}
-    return Patch.objects.create(base=base, target=target, patch_format=1, state=state, **ready)
+    return Patch.objects.create(base=base, target=target, patch_format=BUILT_FORMAT, state=state, **ready)
 
 
 def make_link_class(name: str = "lte", price_per_mb: str = "0.5") -> LinkClass:
@@ -106,13 +107,20 @@ class EnrolledDevice:
 
     def holds(self, current: Variant | None, previous: Variant | None = None, line: str = "digits") -> Installation:
         """Say what the device holds of one line, by the service."""
-        held = HeldModel(
-            line, current.artifact.sha256 if current else None, previous.artifact.sha256 if previous else None
+        self._say(
+            HeldModel(
+                line, current.artifact.sha256 if current else None, previous.artifact.sha256 if previous else None
+            )
         )
-        attributes = dict(self.row.attributes)
-        said = Saying("0.1.0", (1,), self.row.device_class, attributes, (held,))
-        hear_device(device=self.refresh(), said=said)
         return self.refresh().installations.get(model_line__name=line)
+
+    def holds_all(self, current: Mapping[str, Variant]) -> None:
+        """Say what the device holds of several lines."""
+        self._say(*(HeldModel(line, variant.artifact.sha256, None) for line, variant in current.items()))
+
+    def _say(self, *held: HeldModel) -> None:
+        said = Saying("0.1.0", (BUILT_FORMAT,), self.row.device_class, dict(self.row.attributes), held)
+        hear_device(device=self.refresh(), said=said)
 
 
 def make_device(
@@ -143,7 +151,7 @@ def make_fleet(
             name=f"bulk-{number}",
             device_class="pi5",
             attributes={"site": "berlin" if number % 2 else "lyon"},
-            patch_formats=[1],
+            patch_formats=[BUILT_FORMAT],
             link_class=link_classes[number % len(link_classes)] if link_classes else None,
             credential_sha256=sha(f"bulk {uuid.uuid4()}"),
             said_sha256=sha("said"),

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from access.actors import SYSTEM
 from registry import services
+from registry.deltas.formats import BUILT_FORMAT
 from registry.models import Artifact, ModelLine, Patch, Variant, Version
 from registry.storage import store
 
@@ -111,4 +112,6 @@ def make_patch(base: Artifact | None, target: Artifact, content: bytes | None, *
     if content is not None:
         artifact = make_artifact(content, "patch")
         ready = {"state": Patch.State.READY, "artifact": artifact, "size_bytes": artifact.size_bytes}
-    return Patch.objects.create(base=base, target=target, **{"patch_format": 1, "effort": "max", **ready, **fields})
+    return Patch.objects.create(
+        base=base, target=target, **{"patch_format": BUILT_FORMAT, "effort": "max", **ready, **fields}
+    )

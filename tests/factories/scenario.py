@@ -17,6 +17,7 @@ from fleet.devices.models import Device, Group, Installation, LinkClass
 from fleet.ledger.models import LedgerEntry
 from fleet.measurements.models import BenchmarkReport
 from fleet.rollouts.models import Attempt, CohortMember, Event, Rollout
+from registry.deltas.formats import BUILT_FORMAT
 from registry.models import Artifact, Evaluation, ModelLine, Patch, Variant, Version
 
 DATASET = hashlib.sha256(b"digits test set").hexdigest()
@@ -105,7 +106,10 @@ def _make_patches(variants: dict[str, Variant]) -> None:
         if delta_bytes is not None:
             _make_patch(base, variant.artifact, delta_bytes)
     Patch.objects.create(
-        base=variants["1.0.0 int8"].artifact, target=variants["1.1.0 int8"].artifact, patch_format=1, effort="normal"
+        base=variants["1.0.0 int8"].artifact,
+        target=variants["1.1.0 int8"].artifact,
+        patch_format=BUILT_FORMAT,
+        effort="max",
     )
 
 
@@ -114,8 +118,8 @@ def _make_patch(base: Artifact | None, target: Artifact, size_bytes: int) -> Non
     Patch.objects.create(
         base=base,
         target=target,
-        patch_format=1,
-        effort="normal",
+        patch_format=BUILT_FORMAT,
+        effort="max",
         state=Patch.State.READY,
         artifact=artifact,
         size_bytes=size_bytes,
@@ -158,7 +162,7 @@ def _make_devices(count: int) -> list[Device]:
                 link_class=links[number % len(links)],
                 credential_sha256=sha(f"credential {number}"),
                 agent_version="0.1.0",
-                patch_formats=[1],
+                patch_formats=[BUILT_FORMAT],
                 said_sha256=sha("said"),
                 last_seen_at=now - (timedelta(days=3) if number % 25 == 24 else timedelta(seconds=20 + number % 40)),
             )

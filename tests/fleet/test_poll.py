@@ -20,6 +20,7 @@ from fleet.rollouts.poll import (
     poll_etag,
 )
 from fleet.rollouts.services import abort_rollout, pause_rollout
+from registry.deltas.formats import BUILT_FORMAT
 from registry.deltas.queries import Way
 from registry.models import ModelLine
 from registry.services import yank_version
@@ -32,7 +33,7 @@ WAYS = [Way("packed", "p" * 64, 700, format=1), Way("delta", "d" * 64, 60, base=
 def saying(*held: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return {
         "agent_version": "0.1.0",
-        "patch_formats": [1],
+        "patch_formats": [BUILT_FORMAT],
         "device_class": "pi5",
         "attributes": {"site": "berlin"},
         "installations": list(held),
@@ -158,13 +159,13 @@ def test_device_is_told_target_and_ways_of_a_started_rollout() -> None:
                     "sha256": patch.artifact.sha256 if patch.artifact else None,
                     "size_bytes": 60_000,
                     "base": old.artifact.sha256,
-                    "format": 1,
+                    "format": BUILT_FORMAT,
                 },
                 {
                     "way": "packed",
                     "sha256": packed.artifact.sha256 if packed.artifact else None,
                     "size_bytes": 700_000,
-                    "format": 1,
+                    "format": BUILT_FORMAT,
                 },
                 {"way": "raw", "sha256": new.artifact.sha256, "size_bytes": 900_000},
             ],

@@ -30,6 +30,7 @@ from tests.registry.wire import files_in, send
 
 pytestmark = pytest.mark.django_db
 State = Patch.State
+NEWER = BUILT_FORMAT + 1
 
 
 @pytest.fixture
@@ -361,44 +362,52 @@ def offered(old: Artifact, new: Artifact) -> dict[str, Artifact]:
     other = make_artifact(onnx_model(7))
     make_patch(old, new, b"delta" * 10)
     make_patch(None, new, b"packed" * 50)
-    make_patch(old, new, b"newer", patch_format=2)
+    make_patch(old, new, b"newer", patch_format=NEWER)
     make_patch(other, new, None, state=State.BUILDING)
     return {"old": old, "new": new, "other": other}
 
 
 def test_ways_are_sorted_by_bytes_and_raw_is_always_there(offered: dict[str, Artifact]) -> None:
     new, old = offered["new"], offered["old"]
-    ways = ways_to(target=new, held={old.sha256}, formats=[1])
+    ways = ways_to(target=new, held={old.sha256}, formats=[BUILT_FORMAT])
     assert [(way.way, way.size_bytes) for way in ways] == [("delta", 50), ("packed", 300), ("raw", new.size_bytes)]
-    assert (ways[0].base, ways[0].format) == (old.sha256, 1)
+    assert (ways[0].base, ways[0].format) == (old.sha256, BUILT_FORMAT)
     assert ways[-1] == Way("raw", new.sha256, new.size_bytes)
 
 
 def test_only_formats_that_are_read_and_bases_that_are_held_are_offered(offered: dict[str, Artifact]) -> None:
     new, old, other = (offered[name] for name in ("new", "old", "other"))
-    assert [way.way for way in ways_to(target=new, held=[], formats=[1])] == ["packed", "raw"]
-    assert [way.way for way in ways_to(target=new, held=[other.sha256, "f" * 64], formats=[1])] == ["packed", "raw"]
+    assert [way.way for way in ways_to(target=new, held=[], formats=[BUILT_FORMAT])] == ["packed", "raw"]
+    assert [way.way for way in ways_to(target=new, held=[other.sha256, "f" * 64], formats=[BUILT_FORMAT])] == [
+        "packed",
+        "raw",
+    ]
     assert [way.way for way in ways_to(target=new, held=[old.sha256], formats=[])] == ["raw"]
-    assert [way.format for way in ways_to(target=new, held=[old.sha256], formats=[1, 2])] == [2, 1, 1, None]
+    assert [way.format for way in ways_to(target=new, held=[old.sha256], formats=[BUILT_FORMAT, NEWER])] == [
+        NEWER,
+        BUILT_FORMAT,
+        BUILT_FORMAT,
+        None,
+    ]
 
 
 def test_pending_means_that_something_better_for_this_device_is_being_made(offered: dict[str, Artifact]) -> None:
     new, old, other = (offered[name] for name in ("new", "old", "other"))
-    assert patches_pending(target=new, held=[other.sha256], formats=[1])
-    assert not patches_pending(target=new, held=[other.sha256], formats=[2])
-    assert not patches_pending(target=new, held=[old.sha256], formats=[1])
+    assert patches_pending(target=new, held=[other.sha256], formats=[BUILT_FORMAT])
+    assert not patches_pending(target=new, held=[other.sha256], formats=[NEWER])
+    assert not patches_pending(target=new, held=[old.sha256], formats=[BUILT_FORMAT])
     _wanted(None, old)
-    assert patches_pending(target=old, held=[], formats=[1])
+    assert patches_pending(target=old, held=[], formats=[BUILT_FORMAT])
 
 
 def test_ten_thousand_devices_take_one_query(offered: dict[str, Artifact], django_assert_num_queries: Any) -> None:
     new, old = offered["new"], offered["old"]
     with django_assert_num_queries(1):
         tables = way_tables([new, old])
-        costs = {tables[new.sha256].ways([old.sha256], [1])[0].size_bytes for _ in range(10_000)}
+        costs = {tables[new.sha256].ways([old.sha256], [BUILT_FORMAT])[0].size_bytes for _ in range(10_000)}
     assert costs == {50}
     with django_assert_num_queries(1):
-        by_base = ways_by_base(target=new, bases=[old.sha256, "f" * 64], formats=[1])
+        by_base = ways_by_base(target=new, bases=[old.sha256, "f" * 64], formats=[BUILT_FORMAT])
     assert {base: ways[0].way for base, ways in by_base.items()} == {
         None: "packed",
         old.sha256: "delta",
@@ -417,7 +426,7 @@ def test_matrix_shows_every_patch_of_the_line_with_names(viewer: APIClient) -> N
     packed, from_first = sorted(answer["results"], key=lambda cell: cell["base"] is not None)
     assert from_first["base"]["variants"] == ["digits/1.0.0 fp32"]
     assert from_first["target"]["variants"] == ["digits/1.1.0 fp32"]
-    assert (from_first["state"], from_first["format"], from_first["size_bytes"]) == ("ready", 1, 5)
+    assert (from_first["state"], from_first["format"], from_first["size_bytes"]) == ("ready", BUILT_FORMAT, 5)
     assert (packed["state"], packed["failure"], packed["sha256"]) == ("failed", "no memory", None)
     assert len(held_matrix(line)) == 2
 

@@ -7,9 +7,9 @@ from decimal import Decimal
 
 from django.db.models import QuerySet, Sum
 
+from fleet.devices.holdings import default_price
 from fleet.ledger.forecast import BYTES_PER_MB
 from fleet.ledger.models import LedgerEntry
-from fleet.ledger.queries import default_price
 
 
 @dataclass(frozen=True, slots=True)

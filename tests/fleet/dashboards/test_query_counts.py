@@ -13,9 +13,9 @@ from tests.factories.scenario import Scenario, make_line, make_scenario
 BOUNDS = {
     "/": 16,
     "/models/": 7,
-    "/models/digits/": 16,
+    "/models/digits/": 28,
     "/rollouts/": 8,
-    "/rollouts/new/?variant={variant}": 12,
+    "/rollouts/new/?variant={variant}": 24,
     "/rollouts/{running}/": 15,
     "/devices/": 8,
     "/devices/?q=site%3Dberlin": 8,
