@@ -3,20 +3,20 @@
 The patch is not trusted. Its sizes are compared with `Limits` before memory is taken, every offset is checked where it
 is used, and the output counts only when it has the digest in the header, which the caller compares with a signed one.
 Memory is bounded by the limits and does not grow with the files: the base is read by `pread`, the output written as it
-comes.
+comes (see `delta.output` for what a loss of power leaves).
 
-If power fails at any moment, `out` is what it was before or complete. A `.<name>.<random>.partial` beside it may be
-left, of no use.
+The base is read once, where spans need it. Its digest is not computed before: a wrong base of the right size gives
+wrong bytes, which the output's digest refuses, or makes the patch look malformed. Only then is the base hashed, to say
+which of the two it was. So no digest of a base ever vouches for an output, and a good apply saves a pass over it.
 """
 
 import hashlib
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,11 +25,12 @@ from delta import format as container_format
 from delta.arrays import Items, Octets
 from delta.contexts import NO_SHIFTS
 from delta.corrections import CORRECTIONS
-from delta.errors import MemoryExhausted, OutputMismatch, OutputUnwritable, PatchMalformed, WrongBase
+from delta.errors import MemoryExhausted, OutputMismatch, PatchMalformed, WrongBase
 from delta.format import READABLE_VERSIONS, Container, Header, Identity, Index
 from delta.limits import MIB, Deadline, Limits
+from delta.output import Output, check_digest
 from delta.predictors import PREDICTORS
-from delta.spans import Contexts, Piece, Span
+from delta.spans import Contexts, Piece, Prepared, Span
 from delta.streams import Stream, open_streams
 
 __all__ = ["READABLE_VERSIONS", "Identity", "Limits", "PatchInfo", "apply", "read_info", "verify"]
@@ -97,7 +98,7 @@ def apply(base: Path | None, patch: Path, out: Path, *, limits: Limits = Limits(
     deadline = Deadline(limits.wall_s)
     with _memory_typed(), _opened(patch) as patch_fd:
         container = container_format.parse(patch_fd, limits)
-        with _verified_base(base, container.header, deadline) as base_fd, _Output(out) as output:
+        with _opened_base(base, container.header, deadline) as base_fd, Output(out) as output:
             _restore(container, patch_fd, base_fd, output.write, deadline)
             output.finish(container.header.target)
 
@@ -113,14 +114,9 @@ def verify(base: Path | None, patch: Path, *, limits: Limits = Limits()) -> None
     digest = hashlib.sha256()
     with _memory_typed(), _opened(patch) as patch_fd:
         container = container_format.parse(patch_fd, limits)
-        with _verified_base(base, container.header, deadline) as base_fd:
+        with _opened_base(base, container.header, deadline) as base_fd:
             _restore(container, patch_fd, base_fd, lambda piece: digest.update(piece.data), deadline)
-    _check_digest(container.header.target, digest.hexdigest())
-
-
-def _check_digest(target: Identity, actual: str) -> None:
-    if actual != target.sha256:
-        raise OutputMismatch(target.sha256, actual)
+            check_digest(container.header.target, digest.hexdigest())
 
 
 class _Sources:
@@ -132,6 +128,7 @@ class _Sources:
         self._streams = streams
         self._index = index
         self._table: Octets = np.empty(0, np.uint8)
+        self._prepared: list[Any] = []
 
     def base(self, offset: int, length: int) -> Octets:
         if self._base_fd is None or offset < 0 or offset + length > self._base_bytes:
@@ -181,6 +178,16 @@ class _Sources:
         shifts = self.table(asked.shifts_at, 2 * asked.channels).view("<i2") if asked.channels else NO_SHIFTS
         return asked.of(predicted, first, shifts)
 
+    def prepared(self, make: Callable[[], Prepared]) -> Prepared:
+        if not self._prepared:
+            self._prepared.append(make())
+        kept: Prepared = self._prepared[0]
+        return kept
+
+    def begin_span(self) -> None:
+        """Forget what was prepared for the last span."""
+        self._prepared.clear()
+
     def load_table(self, size: int) -> None:
         """Take the shared table from the first stream, before any span draws from it."""
         width = self.item_type(0).itemsize
@@ -204,10 +211,12 @@ def _restore(
 ) -> None:
     header, index = container.header, container.index
     base_bytes = header.base.size_bytes if header.base else 0
-    sources = _Sources(base_fd, base_bytes, open_streams(patch_fd, container.streams_offset, index.streams), index)
+    streams = open_streams(patch_fd, container.streams_offset, index.streams, deadline)
+    sources = _Sources(base_fd, base_bytes, streams, index)
     if header.table_bytes:
         sources.load_table(header.table_bytes)
     for span in index.spans():
+        sources.begin_span()
         predictor, correction = PREDICTORS[span.predictor], CORRECTIONS[span.correction]
         for piece in _pieces(span, header.window_bytes // max(predictor.expansion, correction.expansion)):
             deadline.check()
@@ -239,7 +248,8 @@ def _memory_typed() -> Iterator[None]:
 
 
 @contextmanager
-def _verified_base(base: Path | None, header: Header, deadline: Deadline) -> Iterator[int | None]:
+def _opened_base(base: Path | None, header: Header, deadline: Deadline) -> Iterator[int | None]:
+    """The base, opened; its size is checked. What fails within is the base's fault where it is another one."""
     if header.base is None:
         yield None
         return
@@ -249,10 +259,13 @@ def _verified_base(base: Path | None, header: Header, deadline: Deadline) -> Ite
         size_bytes = os.fstat(fd).st_size
         if size_bytes != header.base.size_bytes:
             raise WrongBase(str(header.base), f"one of {size_bytes} bytes")
-        actual = Identity(_sha256(fd, deadline), size_bytes)
-        if actual != header.base:
-            raise WrongBase(str(header.base), str(actual))
-        yield fd
+        try:
+            yield fd
+        except (PatchMalformed, OutputMismatch) as error:
+            actual = Identity(_sha256(fd, deadline), size_bytes)
+            if actual != header.base:
+                raise WrongBase(str(header.base), str(actual)) from error
+            raise
 
 
 def _sha256(fd: int, deadline: Deadline) -> str:
@@ -263,55 +276,3 @@ def _sha256(fd: int, deadline: Deadline) -> str:
         digest.update(chunk)
         offset += len(chunk)
     return digest.hexdigest()
-
-
-class _Output:
-    """The file being restored: written beside its place, hashed on the way, put there only when it is right."""
-
-    def __init__(self, out: Path) -> None:
-        self._out = out
-        self._partial = out.parent / f".{out.name}.{secrets.token_hex(8)}.partial"
-        self._digest = hashlib.sha256()
-        self._pending = bytearray()
-        self._fd = -1
-
-    def __enter__(self) -> Self:
-        with self._typed():
-            self._fd = os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._partial.unlink(missing_ok=True)
-
-    def write(self, piece: Octets) -> None:
-        """Append; small pieces are gathered."""
-        self._pending += piece.data
-        if len(self._pending) >= MIB:
-            self._flush()
-
-    def finish(self, target: Identity) -> None:
-        """Compare the digest, make the file durable, rename it to its place."""
-        self._flush()
-        _check_digest(target, self._digest.hexdigest())
-        with self._typed():
-            os.fsync(self._fd)
-            self._partial.replace(self._out)
-            with _opened(self._out.parent) as directory:
-                os.fsync(directory)
-
-    def _flush(self) -> None:
-        self._digest.update(self._pending)
-        with self._typed():
-            view = memoryview(self._pending)
-            while view:
-                view = view[os.write(self._fd, view) :]
-        self._pending = bytearray()
-
-    @contextmanager
-    def _typed(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise OutputUnwritable(f"{self._out} could not be written: {error.strerror or error}") from error

@@ -1,47 +1,192 @@
-"""Layouts: in which order items of the base are taken, as axes with strides, so that a transposed tensor is one span."""
+"""Layouts: in which order items of the base are taken, so that a transposed or permuted tensor is one span.
 
+A layout is a block of axes with strides, and where in the base each block starts: one block for a transposition or a
+blocked format, one for each gate of an LSTM whose gates stand in another order, one for each row of shuffled channels.
+"""
+
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
+from delta.arrays import Octets, unsigned
 from delta.errors import PatchMalformed
 
 MAX_AXES = 8
+_MAX_EXTENT = 1 << 62
+_BUFFER_BYTES = 1 << 20
+"""The most of the base that is held at once while items are gathered."""
+_READ_BYTES = 4096
+"""A read costs about as much as copying this many bytes: holes smaller than that are read and dropped."""
+
+Read = Callable[[int, int], Octets]
+"""Bytes of the base: an offset and a length. Checks both."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Axes of the output, outermost first: how many items each has, and their distance in items of the base."""
+    """Axes of one block of the output, outermost first, and the blocks that follow one another.
+
+    `extents` are in items; `strides` are distances in items of the base; `starts` say where in the base each block
+    starts, in bytes from the span's offset on. No starts: one block, which starts at the offset.
+    """
 
     extents: tuple[int, ...]
     strides: tuple[int, ...]
+    starts: tuple[int, ...] = ()
 
     def check(self) -> None:
         """Raise `PatchMalformed` where it has no axes, too many, or takes more than 2^62 items."""
         if not 0 < len(self.extents) <= MAX_AXES or 0 in self.extents:
             raise PatchMalformed("a layout has no axes, too many, or an empty one")
-        if prod(self.extents) >= 1 << 62 or self.reach >= 1 << 62:
-            raise PatchMalformed("a layout is too large")
+        if self.items >= _MAX_EXTENT or self.reach_bytes(8) >= _MAX_EXTENT or min(self.starts, default=0) < 0:
+            raise PatchMalformed("a layout is too large, or has a block that starts before it")
 
     @property
-    def reach(self) -> int:
-        """The item of the base that lies furthest, counted from the first."""
-        return sum((extent - 1) * stride for extent, stride in zip(self.extents, self.strides, strict=True))
+    def items(self) -> int:
+        """How many items all its blocks have."""
+        return prod(self.extents) * max(len(self.starts), 1)
 
-    def places(self, first: int, count: int) -> npt.NDArray[np.int64]:
-        """Where the items `first` to `first + count` of the output stand in the base.
+    def reach_bytes(self, width: int) -> int:
+        """How many bytes of the base, from the span's offset on, it stays within; for items of `width` bytes."""
+        return max(self.starts, default=0) + _box_bytes(self.extents, self._byte_strides(width), width)
+
+    def gather(self, read: Read, offset: int, width: int, first: int, count: int) -> Octets:
+        """The items `first` to `first + count` of the output, as bytes, taken from the base at `offset`.
+
+        Memory is what is returned and `_BUFFER_BYTES`.
 
         Raises:
             PatchMalformed: there are fewer.
         """
-        if first + count > prod(self.extents):
+        if first + count > self.items:
             raise PatchMalformed("a span takes more items than its layout has")
-        rest = np.arange(first, first + count, dtype=np.int64)
-        places = np.zeros(count, np.int64)
-        for extent, stride in zip(reversed(self.extents), reversed(self.strides), strict=True):
-            rest, along = np.divmod(rest, extent)
-            along *= stride
-            places += along
-        return places
+        gathered = np.empty(count, unsigned(width))
+        at = 0
+        for start, low, high in self._blocks(first, first + count):
+            target = gathered[at : at + high - low]
+            if isinstance(start, int):
+                _gather_range(read, target, offset + start, self.extents, self._byte_strides(width), low)
+            else:
+                _gather_runs(read, target, offset + start, prod(self.extents) * width)
+            at += high - low
+        return gathered.view(np.uint8)
+
+    def _byte_strides(self, width: int) -> tuple[int, ...]:
+        return tuple(stride * width for stride in self.strides)
+
+    def _blocks(self, low: int, high: int) -> Iterator[tuple[int | npt.NDArray[np.int64], int, int]]:
+        """The parts of blocks that lie in a range of items: start, first item and end, counted in the block.
+
+        Whole blocks whose items stand together in the base come all at once, with their starts.
+        """
+        if not self.starts:
+            yield 0, low, high
+            return
+        size = prod(self.extents)
+        whole = range(-(-low // size), high // size)
+        if self.strides == (1,) and len(whole) > 1:
+            if low % size:
+                yield self.starts[low // size], low % size, size
+            yield np.array(self.starts[whole.start : whole.stop], np.int64), 0, len(whole) * size
+            if high % size:
+                yield self.starts[high // size], 0, high % size
+            return
+        edges = [low, *range((low // size + 1) * size, high, size), high]
+        for one, other in pairwise(edges):
+            yield self.starts[one // size], one % size, one % size + other - one
+
+
+def _box_bytes(extents: tuple[int, ...], byte_strides: tuple[int, ...], width: int) -> int:
+    return sum((extent - 1) * stride for extent, stride in zip(extents, byte_strides, strict=True)) + width
+
+
+def _gather_range(
+    read: Read,
+    target: npt.NDArray[np.unsignedinteger],
+    offset: int,
+    extents: tuple[int, ...],
+    strides: tuple[int, ...],
+    low: int,
+) -> None:
+    """Fill `target` with the items from `low` on of a block with axes: whole boxes, and what is left at either end."""
+    if len(extents) == 1:
+        _gather_box(read, target, offset + low * strides[0], (target.size,), strides)
+        return
+    inner = prod(extents[1:])
+    head = min(-low % inner, target.size)
+    if head:
+        at = offset + low // inner * strides[0]
+        _gather_range(read, target[:head], at, extents[1:], strides[1:], low % inner)
+    whole, tail = divmod(target.size - head, inner)
+    at = offset + (low + head) // inner * strides[0]
+    if whole:
+        box = (whole, *extents[1:])
+        _gather_box(read, target[head : head + whole * inner].reshape(box), at, box, strides)
+    if tail:
+        _gather_range(read, target[target.size - tail :], at + whole * strides[0], extents[1:], strides[1:], 0)
+
+
+def _gather_box(
+    read: Read,
+    target: npt.NDArray[np.unsignedinteger],
+    offset: int,
+    extents: tuple[int, ...],
+    strides: tuple[int, ...],
+) -> None:
+    """Fill `target` from a box of the base, in reads that hold little else."""
+    width = target.itemsize
+    box_bytes = _box_bytes(extents, strides, width)
+    axis = max((stride, axis) for axis, stride in enumerate(strides) if extents[axis] > 1 or box_bytes == width)[1]
+    stride, extent = strides[axis], extents[axis]
+    row_bytes = box_bytes - (extent - 1) * stride
+    if box_bytes <= max(_BUFFER_BYTES, width) and box_bytes <= extent * (row_bytes + _READ_BYTES):
+        target[...] = np.ndarray(extents, target.dtype, read(offset, box_bytes), strides=strides)
+        return
+    rows = max((_BUFFER_BYTES - row_bytes) // stride + 1, 1) if stride <= row_bytes + _READ_BYTES else 1
+    if rows == 1 and row_bytes < _BUFFER_BYTES:
+        _gather_apart(read, target, offset, extents, strides, axis)
+        return
+    for row in range(0, extent, rows):
+        part = (*extents[:axis], min(rows, extent - row), *extents[axis + 1 :])
+        chosen = (*(slice(None),) * axis, slice(row, row + rows))
+        _gather_box(read, target[chosen], offset + row * stride, part, strides)
+
+
+def _gather_apart(
+    read: Read,
+    target: npt.NDArray[np.unsignedinteger],
+    offset: int,
+    extents: tuple[int, ...],
+    strides: tuple[int, ...],
+    axis: int,
+) -> None:
+    """Fill `target` from rows that lie far apart along `axis`: read each, then order as many as the buffer holds."""
+    row_bytes = _box_bytes(extents, strides, target.itemsize) - (extents[axis] - 1) * strides[axis]
+    together = _BUFFER_BYTES // row_bytes
+    for row in range(0, extents[axis], together):
+        rows = min(together, extents[axis] - row)
+        starts = range(offset + row * strides[axis], offset + (row + rows) * strides[axis], strides[axis])
+        buffer = np.concatenate([read(start, row_bytes) for start in starts])
+        part = (*extents[:axis], rows, *extents[axis + 1 :])
+        closer = (*strides[:axis], row_bytes, *strides[axis + 1 :])
+        chosen = (*(slice(None),) * axis, slice(row, row + rows))
+        target[chosen] = np.ndarray(part, target.dtype, buffer, strides=closer)
+
+
+def _gather_runs(
+    read: Read, target: npt.NDArray[np.unsignedinteger], starts: npt.NDArray[np.int64], run_bytes: int
+) -> None:
+    """Fill `target` with runs of bytes that start at offsets of the base; near ones are read at once."""
+    low = int(starts.min())
+    reach = int(starts.max()) - low + run_bytes
+    runs = target.view(np.uint8).reshape(starts.size, run_bytes)
+    if reach <= min(_BUFFER_BYTES, starts.size * (run_bytes + _READ_BYTES)):
+        windows = np.ndarray((reach - run_bytes + 1,), f"V{run_bytes}", read(low, reach), strides=(1,))
+        runs[...] = windows[starts - low].view(np.uint8).reshape(runs.shape)
+        return
+    for run, start in zip(runs, starts.tolist(), strict=True):
+        run[...] = read(start, run_bytes)

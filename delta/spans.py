@@ -1,7 +1,8 @@
 """What the decoder works on: spans of the output, the pieces they are restored in, and where pieces take bytes from."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,7 @@ import numpy.typing as npt
 from delta.arrays import Items, Octets
 from delta.errors import PatchMalformed
 
+Prepared = TypeVar("Prepared")
 Contexts = npt.NDArray[np.uint16]
 
 
@@ -68,3 +70,6 @@ class Sources(Protocol):
 
     def contexts(self, model: int, predicted: Items, first: int) -> Contexts | None:
         """The contexts of predicted items (unsigned, `first` the number of the first in its span); none for model 0."""
+
+    def prepared(self, make: Callable[[], Prepared]) -> Prepared:
+        """What `make` gives, made with the first piece of a span and kept until its last: one such thing a span."""

@@ -20,6 +20,7 @@ from delta.coders.zstd import MAX_WINDOW_BYTES
 from delta.entropy import rans
 from delta.entropy.stream import CodedItems, buffer_bytes
 from delta.errors import PatchMalformed
+from delta.limits import Deadline
 from delta.spans import Contexts
 
 STORED, FRAME, BLOCKS, CODED = 0, 1, 2, 3
@@ -105,9 +106,15 @@ class Section:
 
 
 class _Source(Protocol):
-    """Where a stream's items come from; `more` gives at least one item and at most `wanted`, or none at the end."""
+    """Where a stream's items come from; `more` gives at least one item and at most `wanted`.
+
+    `exhausted` is whether nothing is left over once all items that the index declares were taken.
+    """
 
     def more(self, wanted: int) -> Items: ...
+
+    @property
+    def exhausted(self) -> bool: ...
 
 
 class _Stored:
@@ -116,35 +123,49 @@ class _Stored:
         self._item = item
 
     def more(self, wanted: int) -> Items:
-        size = min(wanted * self._item.itemsize, self._section.left)
-        return np.frombuffer(self._section.read_exactly(size), self._item)
+        return np.frombuffer(self._section.read_exactly(wanted * self._item.itemsize), self._item)
+
+    @property
+    def exhausted(self) -> bool:
+        return self._section.left == 0
 
 
 class _Frame:
     def __init__(self, section: Section, item: np.dtype[np.generic]) -> None:
+        self._section = section
         self._item = item
         decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
         self._reader = decompressor.stream_reader(section, read_size=1 << 16)  # type: ignore[arg-type]
 
     def more(self, wanted: int) -> Items:
-        size = wanted * self._item.itemsize
-        try:
-            plain = self._reader.read(size)
-        except zstandard.ZstdError as error:
-            raise PatchMalformed(f"a zstd frame is damaged: {error}") from error
-        if len(plain) != size:
+        plain = self._read(wanted * self._item.itemsize)
+        if len(plain) != wanted * self._item.itemsize:
             raise PatchMalformed("a zstd frame is cut short")
         return np.frombuffer(plain, self._item)
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return self._reader.read(size)
+        except zstandard.ZstdError as error:
+            raise PatchMalformed(f"a zstd frame is damaged: {error}") from error
+
+    @property
+    def exhausted(self) -> bool:
+        return not self._read(1) and self._section.left == 0
+
+
+_NO_ITEMS: Items = np.empty(0, np.uint8)
 
 
 class _Blocks:
     def __init__(self, section: Section, entry: StreamEntry) -> None:
         self._section = section
         self._entry = entry
-        self._items: Items = np.empty(0, entry.item_type)
+        self._items = _NO_ITEMS
 
     def more(self, wanted: int) -> Items:
         if self._items.size == 0:
+            self._items = _NO_ITEMS  # a rest of no items would keep the whole of its block while the next is decoded
             self._items = self._next_block()
         taken, self._items = self._items[:wanted], self._items[wanted:]
         return taken
@@ -156,6 +177,10 @@ class _Blocks:
         if coded_bytes > count * self._entry.item_type.itemsize + MAX_CODER_OVERHEAD_BYTES:
             raise PatchMalformed(f"a block of {count} items takes {coded_bytes} bytes, more than stored")
         return coders.decode(number, self._section.read_exactly(coded_bytes), self._entry.item_type, count)
+
+    @property
+    def exhausted(self) -> bool:
+        return self._items.size == 0 and self._section.left == 0
 
 
 class _Coded:
@@ -170,14 +195,19 @@ class _Coded:
     def take(self, contexts: Contexts) -> Items:
         return self._items.take(contexts)
 
+    @property
+    def exhausted(self) -> bool:
+        return self._items.exhausted
+
 
 class Stream:
     """One stream being read. `draw` is the only way forward."""
 
-    def __init__(self, entry: StreamEntry, section: Section) -> None:
+    def __init__(self, entry: StreamEntry, section: Section, deadline: Deadline) -> None:
         self.item_type = entry.item_type
         self._entry = entry
         self._section = section
+        self._deadline = deadline
         self._left = entry.items
         self._source: _Source | None = None
 
@@ -186,6 +216,7 @@ class Stream:
 
         Raises:
             PatchMalformed: fewer are left, their bytes are damaged, or the stream knows no contexts.
+            LimitExceeded: the time is used up.
         """
         if count > self._left:
             raise PatchMalformed(f"a stream has {self._left} items left, {count} are asked for")
@@ -196,18 +227,27 @@ class Stream:
             if not isinstance(self._source, _Coded):
                 raise PatchMalformed("a span names contexts for a stream that has none")
             return self._source.take(contexts)
-        parts = []
-        while count:
-            parts.append(self._source.more(count))
-            if parts[-1].size == 0:
-                raise PatchMalformed("a stream of the patch is cut short")
-            count -= parts[-1].size
-        return parts[0] if len(parts) == 1 else np.concatenate(parts or [np.empty(0, self.item_type)])
+        return self._joined(self._source, count) if count else np.empty(0, self.item_type)
+
+    def _joined(self, source: _Source, count: int) -> Items:
+        """`count` items, however many parts they come in; copied only where they are more than one."""
+        first = source.more(count)
+        if first.size == count:
+            return first
+        items = np.empty(count, self.item_type)
+        at, part = 0, first
+        while True:
+            items[at : at + part.size] = part
+            at += part.size
+            if at == count:
+                return items
+            self._deadline.check()
+            part = source.more(count - at)
 
     @property
     def exhausted(self) -> bool:
-        """Whether everything that was declared has been drawn."""
-        return self._left == 0
+        """Whether everything that was declared has been drawn, and nothing else is there."""
+        return self._left == 0 and (self._section.left == 0 if self._source is None else self._source.exhausted)
 
 
 def _open(entry: StreamEntry, section: Section) -> _Source:
@@ -220,10 +260,10 @@ def _open(entry: StreamEntry, section: Section) -> _Source:
     return _Blocks(section, entry)
 
 
-def open_streams(fd: int, offset: int, entries: Sequence[StreamEntry]) -> list[Stream]:
+def open_streams(fd: int, offset: int, entries: Sequence[StreamEntry], deadline: Deadline) -> list[Stream]:
     """All streams; they follow one another in the file from `offset` on."""
     streams = []
     for entry in entries:
-        streams.append(Stream(entry, Section(fd, offset, entry.coded_bytes)))
+        streams.append(Stream(entry, Section(fd, offset, entry.coded_bytes), deadline))
         offset += entry.coded_bytes
     return streams

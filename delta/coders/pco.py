@@ -2,7 +2,7 @@
 
 Source: https://github.com/pcodec/pcodec. The library is Rust: what it refuses is a RuntimeError, and a defect in it
 surfaces as a panic, which PyO3 raises outside `Exception`. Both become `PatchMalformed` here. It writes only into the
-array we give it.
+array we give it. Memory that it cannot get would end the process, so what a block may make it take is bounded first.
 """
 
 from collections.abc import Iterator
@@ -19,6 +19,12 @@ NAME = "pcodec"
 
 MAX_ITEMS = 1 << 18
 """The most items a block may hold here; more cost memory in the library and gain nothing."""
+
+MAX_LOOKBACK_LOG = 18
+"""No item lies further back than the page has items. pcodec allows 2^24, and takes twice the window for each latent."""
+
+_INTEGER_MULTIPLE, _FLOAT_MULTIPLE, _FLOAT_QUANT, _DICTIONARY = 1, 2, 3, 4
+_LOOKBACK = 2
 
 _TYPE_NAMES = {
     "u1": "u8", "u2": "u16", "u4": "u32", "u8": "u64", "i1": "i8", "i2": "i16", "i4": "i32", "i8": "i64",
@@ -53,11 +59,34 @@ def decode(coded: bytes, item: np.dtype[np.generic], count: int) -> Items:
     items = np.empty(count, item)
     with _refusals_typed():
         file, header_bytes = wrapped.FileDecompressor.new(coded)
-        chunk, meta_bytes = file.chunk_decompressor(coded[header_bytes:], _TYPE_NAMES[item.str[1:]])
-        progress, _ = chunk.read_page_into(coded[header_bytes + meta_bytes :], count, items)
+        rest = coded[header_bytes:]
+        _check_memory(rest, 8 * item.itemsize)
+        chunk, meta_bytes = file.chunk_decompressor(rest, _TYPE_NAMES[item.str[1:]])
+        progress, _ = chunk.read_page_into(rest[meta_bytes:], count, items)
     if progress.n_processed != count:
         raise PatchMalformed(f"a pcodec block holds {progress.n_processed} items, expected {count}")
     return items
+
+
+def _check_memory(meta: bytes, item_bits: int) -> None:
+    """Bound what pcodec allocates for a chunk, before it does: its dictionary, and the window it looks back in.
+
+    Only the first fields of the metadata are read, as its format's section "Chunk metadata" lays them out.
+    """
+    head = int.from_bytes(meta[:4], "little")
+    mode = head & 15
+    at = 4 + {_INTEGER_MULTIPLE: item_bits, _FLOAT_MULTIPLE: item_bits, _FLOAT_QUANT: 8}.get(mode, 0)
+    if mode == _DICTIONARY:
+        entries = head >> 4 & ((1 << 25) - 1)
+        if entries > MAX_ITEMS:
+            raise PatchMalformed(f"a pcodec block has a dictionary of {entries} items, at most {MAX_ITEMS} are allowed")
+        at = 32 + entries * item_bits
+    delta = int.from_bytes(meta[at // 8 : at // 8 + 3], "little") >> at % 8
+    window_log = 1 + (delta >> 4 & 31)
+    if delta & 15 == _LOOKBACK and window_log > MAX_LOOKBACK_LOG:
+        raise PatchMalformed(
+            f"a pcodec block looks back 2^{window_log} items, at most 2^{MAX_LOOKBACK_LOG} are allowed"
+        )
 
 
 @contextmanager

@@ -16,24 +16,29 @@ def choose(ways: Sequence[Proposal], settings: Settings) -> Proposal:
     """The proposal with the fewest bytes, the earlier one where two are equal; measured on samples at effort fast."""
     if len(ways) == 1:
         return ways[0]
-    measured = [_measure(proposal, settings) for proposal in ways]
+    measured = [_measure_proposal(proposal, settings) for proposal in ways]
     return min(measured, key=lambda pair: pair[0])[1]
 
 
-def _measure(proposal: Proposal, settings: Settings) -> tuple[float, Proposal]:
+def _measure_proposal(proposal: Proposal, settings: Settings) -> tuple[float, Proposal]:
     sizes, ways = zip(*(_measure_way(way, settings) for way in proposal), strict=True)
     return sum(sizes), ways
 
 
 def _measure_way(way: Way, settings: Settings) -> tuple[float, Way]:
-    size: float = SPAN_BYTES + sum(len(operand) for operand in way.operands if isinstance(operand, bytes))
-    size += sum(len(operand) for operand in way.correction_operands if isinstance(operand, bytes))
-    if way.drawn is None:
-        return size, way
-    if isinstance(way.drawn, InContext):
-        return size + _in_context_bytes(way.drawn), way
-    drawn_bytes, drawn = _measure_blocks(way.drawn, settings)
-    return size + drawn_bytes, replace(way, drawn=drawn)
+    size: float = SPAN_BYTES
+    size += sum(len(operand) for operand in (*way.operands, *way.correction_operands) if isinstance(operand, bytes))
+    guess_bytes, guess = _measure(way.guess, settings)
+    drawn_bytes, drawn = _measure(way.drawn, settings)
+    return size + guess_bytes + drawn_bytes, replace(way, guess=guess, drawn=drawn)
+
+
+def _measure(drawn: InBlocks | InContext | None, settings: Settings) -> tuple[float, InBlocks | InContext | None]:
+    if drawn is None:
+        return 0, None
+    if isinstance(drawn, InContext):
+        return _in_context_bytes(drawn), drawn
+    return _measure_blocks(drawn, settings)
 
 
 def _in_context_bytes(drawn: InContext) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 from delta.arrays import ITEM_TYPES, Octets
 from delta.coders import zstd
 from delta.contexts import ContextModel
+from delta.corrections import CORRECTIONS
 from delta.corrections.exact import Exact
 from delta.encoder.coded import CodedWriter
 from delta.encoder.effort import Settings
@@ -24,17 +25,49 @@ from delta.streams import StreamEntry
 SHARED_ITEMS = 1 << 13
 """Tensors with fewer items share blocks with others of their role: a block of its own costs some 100 bytes of bins."""
 
-_TEXT = "text"
 Key = tuple[str, str]
 """What a stream is known by until it has a number: role, and how its items are coded."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Planned:
-    """A span whose stream, the first operand of who draws, is still a key."""
+class _Draw:
+    """A stream by its key, and the number of a context model."""
 
-    span: Span
-    stream: Key | None = None
+    stream: Key
+    context: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A span whose streams are still keys; `operands` and `correction_operands` leave them out."""
+
+    predictor: int
+    length: int
+    operands: tuple[int, ...] = ()
+    correction: int = Exact.number
+    correction_operands: tuple[int, ...] = ()
+    guess: _Draw | None = None
+    drawn: _Draw | None = None
+
+    def span(self, numbers: dict[Key, int]) -> Span:
+        """The span, once streams have numbers."""
+        operands = _with_stream(self.operands, PREDICTORS[self.predictor].operands, self.guess, numbers)
+        named = CORRECTIONS[self.correction].operands
+        corrected = _with_stream(self.correction_operands, named, self.drawn, numbers)
+        return Span(self.predictor, self.length, operands, self.correction, corrected)
+
+
+def _with_stream(
+    operands: tuple[int, ...], named: tuple[str, ...], draw: _Draw | None, numbers: dict[Key, int]
+) -> tuple[int, ...]:
+    """The operands with stream and context where their names stand."""
+    if draw is None:
+        return operands
+    place = named.index("stream")
+    return (*operands[:place], numbers[draw.stream], draw.context, *operands[place:])
+
+
+_TEXT = _Draw(("text", ""))
 
 
 class Draft:
@@ -53,25 +86,25 @@ class Draft:
     @property
     def reads_base(self) -> bool:
         """Whether any span does; if none, the patch is packed."""
-        return any(PREDICTORS[planned.span.predictor].reads_base for planned in self._spans)
+        return any(PREDICTORS[planned.predictor].reads_base for planned in self._spans)
 
     def copy(self, base_offset: int, length: int) -> None:
         """Bytes of the base; joins the copy before it where that goes on."""
-        last = self._spans[-1].span if self._spans else None
+        last = self._spans[-1] if self._spans else None
         is_copy = last is not None and (last.predictor, last.correction) == (Copy.number, Exact.number)
         if last is not None and is_copy and last.operands[0] + last.length == base_offset:
-            self._spans[-1] = _Planned(replace(last, length=last.length + length))
+            self._spans[-1] = replace(last, length=last.length + length)
         else:
-            self._spans.append(_Planned(Span(Copy.number, length, (base_offset,))))
+            self._spans.append(_Planned(Copy.number, length, (base_offset,)))
 
     def text(self, chunk: Octets) -> None:
         """Plain bytes; joins those before it."""
         self._text.add(chunk)
         last = self._spans[-1] if self._spans else None
-        if last and last.stream == (_TEXT, ""):
-            self._spans[-1] = replace(last, span=replace(last.span, length=last.span.length + chunk.size))
+        if last and last.guess == _TEXT:
+            self._spans[-1] = replace(last, length=last.length + chunk.size)
         else:
-            self._spans.append(_Planned(Span(Literal.number, chunk.size, (0,)), (_TEXT, "")))
+            self._spans.append(_Planned(Literal.number, chunk.size, guess=_TEXT))
 
     def take(self, proposal: Proposal) -> None:
         """The spans of a proposal, one after the other."""
@@ -82,17 +115,19 @@ class Draft:
                 self._take(way)
 
     def _take(self, way: Way) -> None:
-        operands = tuple(self._number(operand) for operand in way.operands)
-        correction_operands = tuple(self._number(operand) for operand in way.correction_operands)
-        key = None
-        if way.drawn is not None:
-            key, model = self._draw(way.drawn)
-            if way.correction == Exact.number:
-                operands = (model, *operands)
-            else:
-                correction_operands = (model, *correction_operands)
-        span = Span(way.predictor, way.length, operands, way.correction, correction_operands)
-        self._spans.append(_Planned(span, key))
+        guess = self._draw(way.guess) if way.guess else None
+        drawn = self._draw(way.drawn) if way.drawn else None
+        self._spans.append(
+            _Planned(
+                way.predictor,
+                way.length,
+                tuple(self._number(operand) for operand in way.operands),
+                way.correction,
+                tuple(self._number(operand) for operand in way.correction_operands),
+                guess,
+                drawn,
+            )
+        )
 
     def _number(self, operand: Operand) -> int:
         if operand is None:
@@ -113,11 +148,11 @@ class Draft:
         self._table += chunk
         return len(self._table) - len(chunk)
 
-    def _draw(self, drawn: InBlocks | InContext) -> tuple[Key, int]:
-        """Put the items into their stream; its key, and the number of the context model."""
-        return self._draw_in_context(drawn) if isinstance(drawn, InContext) else (self._draw_blocks(drawn), 0)
+    def _draw(self, drawn: InBlocks | InContext) -> _Draw:
+        """Put the items into their stream."""
+        return self._draw_in_context(drawn) if isinstance(drawn, InContext) else self._draw_blocks(drawn)
 
-    def _draw_in_context(self, drawn: InContext) -> tuple[Key, int]:
+    def _draw_in_context(self, drawn: InContext) -> _Draw:
         key = (drawn.role, f"{drawn.items.dtype.str} {drawn.plan.mapping.name}")
         if key not in self._coded:
             number = ITEM_TYPES.index(drawn.items.dtype)
@@ -125,9 +160,9 @@ class Draft:
         writer = self._coded[key]
         first = writer.first_context(drawn.plan.group, drawn.plan.count)
         writer.add(drawn.items, drawn.contexts + np.uint16(first))
-        return key, self._model(drawn.plan, first)
+        return _Draw(key, self._model(drawn.plan, first))
 
-    def _draw_blocks(self, drawn: InBlocks) -> Key:
+    def _draw_blocks(self, drawn: InBlocks) -> _Draw:
         shared = drawn.items.size < SHARED_ITEMS
         key = (drawn.role, drawn.items.dtype.str + (" shared" if shared else ""))
         if key not in self._blocks:
@@ -136,7 +171,7 @@ class Draft:
             self._blocks[key].add_shared(drawn.items)
         else:
             self._blocks[key].add_blocks(drawn.blocks or code_blocks(drawn.items, self._settings))
-        return key
+        return _Draw(key)
 
     def _model(self, plan: ContextPlan, first: int) -> int:
         """The number of a plan's model."""
@@ -149,7 +184,7 @@ class Draft:
     def serialise(self, base: Identity | None, target: Identity) -> Iterator[bytes]:
         """The patch's bytes, in pieces. `base` is named only where a span reads it."""
         streams, numbers = self._finished_streams()
-        spans = [_numbered(planned, numbers) for planned in self._spans]
+        spans = [planned.span(numbers) for planned in self._spans]
         index = serialise_index([entry for entry, _ in streams], self._layouts, self._contexts, spans)
         coded_index = zstd.compress(index, level=self._settings.zstd_level)
         header = Header(
@@ -175,8 +210,8 @@ class Draft:
             table = TextWriter(self._settings)
             table.add(np.frombuffer(bytes(self._table), np.uint8))
             streams.append(table.finish())
-        if any(planned.stream == (_TEXT, "") for planned in self._spans):
-            numbers[_TEXT, ""] = len(streams)
+        if any(planned.guess == _TEXT for planned in self._spans):
+            numbers[_TEXT.stream] = len(streams)
             streams.append(self._text.finish())
         finished = {key: writer.finish() for key, writer in self._blocks.items()}
         finished |= {key: writer.finish() for key, writer in self._coded.items()}
@@ -184,14 +219,3 @@ class Draft:
             numbers[key] = len(streams)
             streams.append(stream)
         return streams, numbers
-
-
-def _numbered(planned: _Planned, numbers: dict[Key, int]) -> Span:
-    """The span with its stream's number in front of the operands of who draws."""
-    span = planned.span
-    if planned.stream is None:
-        return span
-    number = numbers[planned.stream]
-    if span.correction == Exact.number:
-        return replace(span, operands=(number, *span.operands))
-    return replace(span, correction_operands=(number, *span.correction_operands))

@@ -53,7 +53,7 @@ class _Planner:
         """The best way to send a tensor; none where it is too small for spans of its own."""
         found = proposals(tensor, self._scene)
         if tensor.size < MIN_TENSOR_BYTES:
-            found = [proposal for proposal in found if all(way.drawn is None for way in proposal)]
+            found = [proposal for proposal in found if all(way.is_free for way in proposal)]
         return choose(found, self._settings) if found else None
 
     def _move_cursor(self, proposal: Proposal, tensor: TensorRef) -> None:

@@ -69,9 +69,9 @@ class InContext:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How to send `length` bytes. The stream and its context model come first among the operands of who draws.
+    """How to send `length` bytes: what the predictor (`guess`) and the correction (`drawn`) draw, and their operands.
 
-    That is the correction, or the predictor where the correction is `exact`.
+    The operands leave out `stream` and `context`, which stand where the predictor or correction names them.
     """
 
     length: int
@@ -80,6 +80,12 @@ class Way:
     correction: int = Exact.number
     correction_operands: tuple[Operand, ...] = ()
     drawn: InBlocks | InContext | None = None
+    guess: InBlocks | InContext | None = None
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it draws nothing."""
+        return self.guess is None and self.drawn is None
 
 
 Proposal = Sequence[Way]

@@ -7,12 +7,13 @@ the encoder's reason to choose it, a file in `delta/encoder/ways`. Numbers are n
 from delta.predictors.base import Predictor
 from delta.predictors.copy import Copy
 from delta.predictors.literal import Literal
+from delta.predictors.low_rank import LowRank
 from delta.predictors.quantise import Quantise
 from delta.predictors.relaid import Relaid
 from delta.predictors.table import Table
 from delta.predictors.zeros import Zeros
 
-_ALL: tuple[Predictor, ...] = (Copy(), Literal(), Table(), Relaid(), Zeros(), Quantise())
+_ALL: tuple[Predictor, ...] = (Copy(), Literal(), Table(), Relaid(), Zeros(), Quantise(), LowRank())
 
 PREDICTORS: dict[int, Predictor] = {predictor.number: predictor for predictor in _ALL}
 

@@ -26,7 +26,7 @@ def proposals(tensor: TensorRef, scene: Scene) -> list[Proposal]:
     found: list[Proposal] = []
     for propose in _PROPOSERS:
         for proposal in propose(tensor, scene):
-            if not found and all(way.drawn is None for way in proposal):
+            if not found and all(way.is_free for way in proposal):
                 return [proposal]
             found.append(proposal)
     return found

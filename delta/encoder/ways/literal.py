@@ -20,7 +20,7 @@ _LEAST_SCALE = -40.0
 def propose(tensor: TensorRef, scene: Scene) -> Iterator[Proposal]:
     """As blocks, and in contexts where these pay: floats by exponent, bytes as they are."""
     values = scene.values(tensor)
-    yield (Way(tensor.size, Literal.number, drawn=InBlocks("literal", values)),)
+    yield (Way(tensor.size, Literal.number, guess=InBlocks("literal", values)),)
     if not scene.settings.contexts:
         return
     mapping = _mapping(tensor)
@@ -29,7 +29,7 @@ def propose(tensor: TensorRef, scene: Scene) -> Iterator[Proposal]:
     for axis in axes(tensor.dims, values.size):
         plan = _plan(values, axis, mapping)
         contexts = plan.contexts(np.zeros(values.size, "<u4"))
-        yield (Way(tensor.size, Literal.number, drawn=InContext("literal", values, plan, contexts)),)
+        yield (Way(tensor.size, Literal.number, guess=InContext("literal", values, plan, contexts)),)
 
 
 def _mapping(tensor: TensorRef) -> Mapping | None:

@@ -1,0 +1,127 @@
+"""`low_rank`: float32 weights of the base plus a matrix of low rank, and perhaps a gain for each row.
+
+Fine-tuning moves a layer mostly within few directions (Aghajanyan et al. 2020, https://arxiv.org/abs/2012.13255; Hu et
+al. 2021, LoRA, https://arxiv.org/abs/2106.09685), so few factors explain much of the change, and corrections need fewer
+bits. The factors are small integers: their products add up exactly in float64 whatever the order of additions, so any
+BLAS gives the same sums; one multiplication and one addition per weight follow, which IEEE 754 fixes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from delta.arrays import Octets, octets
+from delta.errors import PatchMalformed
+from delta.spans import Piece, Sources
+
+Factors = npt.NDArray[np.float64]
+
+MAX_RANK = 256
+MAX_FACTORS = 1 << 20
+MAX_ROW_ITEMS = 1 << 17
+"""The longest row: a piece restores whole rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A tensor as `outer` x `rows` x `columns`: the matrix has `rows` rows and the other two as columns."""
+
+    outer: int
+    rows: int
+    columns: int
+
+    @property
+    def items(self) -> int:
+        return self.outer * self.rows * self.columns
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is expected to change: `gains` (rows), `left` (rows x rank), `right` (rank x outer x columns), integers.
+
+    The sum over the ranks is in units of `step`; a gain, of `GAIN_UNIT` of the old weight.
+    """
+
+    shape: Shape
+    step: float
+    gains: Factors
+    left: Factors
+    right: Factors
+
+    def applied(self, old: npt.NDArray[np.float32], first: int) -> npt.NDArray[np.float32]:
+        """`old`, the items from `first` on, moved: in float64, rounded to float32 once."""
+        columns = self.shape.columns
+        start, stop = first // columns, -(-(first + old.size) // columns)
+        sums = self._rows(start, stop).reshape(-1)[first - start * columns :][: old.size]
+        gains = np.repeat(self.gains[np.arange(start, stop) % self.shape.rows], columns)
+        gains = gains[first - start * columns :][: old.size]
+        with np.errstate(all="ignore"):
+            sums *= self.step
+            sums += old * (gains * GAIN_UNIT + 1.0)
+            return sums.astype(np.float32)
+
+    def _rows(self, start: int, stop: int) -> Factors:
+        """Rows `start` to `stop` of all `outer * rows`, each of `columns` sums."""
+        parts = []
+        while start < stop:
+            outer, row = divmod(start, self.shape.rows)
+            count = min(stop - start, self.shape.rows - row)
+            parts.append(self.left[row : row + count] @ self.right[:, outer])
+            start += count
+        return np.concatenate(parts)
+
+
+GAIN_UNIT = 2.0**-16
+
+
+class LowRank:
+    """The base's weights moved by a `Change`, whose gains and factors stand in a stream of int16.
+
+    The stream holds for each of `rank` components its `rows` items of `left` and `outer * columns` items of `right`,
+    then, where `has_gains` is 1, `rows` gains. Contexts see predicted zeros.
+    """
+
+    number = 16
+    name = "low_rank"
+    operands: tuple[str, ...] = (
+        "base_offset",
+        "layout",
+        "stream",
+        "context",
+        "outer",
+        "rows",
+        "columns",
+        "rank",
+        "has_gains",
+        "step_bits",
+    )
+    reads_base = True
+    expansion = 8
+
+    def predict(self, piece: Piece, sources: Sources) -> Octets:
+        base_offset, layout = piece.span.operands[:2]
+        change = sources.prepared(lambda: _drawn_change(piece, sources))
+        first, count = piece.start // 4, piece.items(4)
+        if first + count > change.shape.items:
+            raise PatchMalformed("a span is longer than the matrix it is predicted from")
+        old = sources.base_items(base_offset, layout, 4, first, count).view("<f4")
+        return octets(change.applied(old, first))
+
+
+def _drawn_change(piece: Piece, sources: Sources) -> Change:
+    _, _, stream, context, outer, rows, columns, rank, has_gains, step_bits = piece.span.operands
+    shape = Shape(outer, rows, columns)
+    count = rows * has_gains + rank * (rows + outer * columns)
+    if not shape.items or columns > MAX_ROW_ITEMS or has_gains > 1 or step_bits >= 1 << 32:
+        raise PatchMalformed("a low-rank span has an empty matrix, rows that are too long, or a wrong step")
+    if rank > MAX_RANK or count > MAX_FACTORS or sources.item_type(stream) != np.dtype("<i2"):
+        raise PatchMalformed("a low-rank span has too many factors or factors of another type")
+    contexts = sources.contexts(context, np.zeros(count, "<u2"), 0)
+    drawn = sources.draw(stream, count, contexts).astype(np.float64)
+    length = rows + outer * columns
+    components = drawn[: rank * length].reshape(rank, length)
+    gains = drawn[rank * length :] if has_gains else np.zeros(rows)
+    left = np.ascontiguousarray(components[:, :rows].T)
+    right = components[:, rows:].reshape(rank, outer, columns)
+    return Change(shape, float(np.uint32(step_bits).view(np.float32)), gains, left, right)
