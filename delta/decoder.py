@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from delta import format as container_format
 from delta.arrays import Items, Octets
@@ -27,6 +26,7 @@ from delta.contexts import NO_SHIFTS
 from delta.corrections import CORRECTIONS
 from delta.errors import MemoryExhausted, OutputMismatch, PatchMalformed, WrongBase
 from delta.format import READABLE_VERSIONS, Container, Header, Identity, Index
+from delta.layouts import ReadAhead
 from delta.limits import MIB, Deadline, Limits
 from delta.output import Output, check_digest
 from delta.predictors import PREDICTORS
@@ -36,8 +36,6 @@ from delta.streams import Stream, open_streams
 __all__ = ["READABLE_VERSIONS", "Identity", "Limits", "PatchInfo", "apply", "read_info", "verify"]
 
 _PIECE_ALIGNMENT = 64
-_FAR_BYTES = 4096
-"""Items of the base that lie further apart are read apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +125,7 @@ class _Sources:
         self._base_bytes = base_bytes
         self._streams = streams
         self._index = index
+        self._ahead = ReadAhead(self.base)
         self._table: Octets = np.empty(0, np.uint8)
         self._prepared: list[Any] = []
 
@@ -143,20 +142,7 @@ class _Sources:
             return self.base(offset + first * width, count * width)
         if layout > len(self._index.layouts):
             raise PatchMalformed(f"unknown layout {layout}")
-        places = self._index.layouts[layout - 1].places(first, count)
-        return self._gathered(offset, places, np.dtype(f"V{width}"))
-
-    def _gathered(self, offset: int, places: npt.NDArray[np.int64], item: np.dtype[np.void]) -> Octets:
-        """Items of the base at `places`, read in runs so that what lies far between is not."""
-        order = np.argsort(places, kind="stable")
-        rising = places[order]
-        far = (np.diff(rising) > _FAR_BYTES // item.itemsize).nonzero()[0] + 1
-        gathered = np.empty(places.size, item)
-        for run in np.split(np.arange(places.size), far):
-            low, high = int(rising[run[0]]), int(rising[run[-1]])
-            chunk = self.base(offset + low * item.itemsize, (high - low + 1) * item.itemsize)
-            gathered[order[run]] = chunk.view(item)[rising[run] - low]
-        return gathered.view(np.uint8)
+        return self._ahead.items(self._index.layouts[layout - 1], offset, width, first, count)
 
     def table(self, offset: int, length: int) -> Octets:
         if offset + length > self._table.size:
