@@ -1,5 +1,6 @@
 """Who may use a route. Every view names one of these; the default admits nobody."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rest_framework.permissions import BasePermission
@@ -44,34 +45,39 @@ class Known(BasePermission):
         return True
 
 
-def requires(scope: Scope, *, device: bool = False) -> type[BasePermission]:
-    """A permission class that admits people who have `scope`, and with `device` every enrolled device too."""
+def requires(*scopes: Scope, device: bool = False) -> type[BasePermission]:
+    """A permission class that admits people who have one of `scopes`, and with `device` every enrolled device too."""
 
     class RequiresScope(BasePermission):
         def has_permission(self, request: Request, view: "APIView") -> bool:
             actor = actor_of(request)
             if device and actor.kind == "device":
                 return True
-            if scope not in actor.scopes:
+            if actor.scopes.isdisjoint(scopes):
+                needed = " or ".join(f"`{scope.value}`" for scope in scopes)
                 raise PermissionRefused(
-                    f"this needs the scope `{scope.value}`; {actor.label} has {sorted(actor.scopes) or 'none'}"
+                    f"this needs the scope {needed}; {actor.label} has {sorted(actor.scopes) or 'none'}"
                 )
             return True
 
-    RequiresScope.__name__ = f"Requires{scope.value.title()}{'OrDevice' if device else ''}"
+    RequiresScope.__name__ = f"Requires{_title(scopes)}{'OrDevice' if device else ''}"
     return RequiresScope
 
 
-def requires_by_method(read: Scope, write: Scope) -> type[BasePermission]:
-    """`read` for GET, HEAD and OPTIONS, `write` for everything else."""
+def requires_by_method(read: Scope, *write: Scope) -> type[BasePermission]:
+    """`read` for GET, HEAD and OPTIONS, one of `write` for everything else."""
 
     class RequiresByMethod(BasePermission):
         def has_permission(self, request: Request, view: "APIView") -> bool:
-            scope = read if request.method in {"GET", "HEAD", "OPTIONS"} else write
-            return requires(scope)().has_permission(request, view)
+            scopes = (read,) if request.method in {"GET", "HEAD", "OPTIONS"} else write
+            return requires(*scopes)().has_permission(request, view)
 
-    RequiresByMethod.__name__ = f"Requires{read.value.title()}Then{write.value.title()}"
+    RequiresByMethod.__name__ = f"Requires{_title([read])}Then{_title(write)}"
     return RequiresByMethod
+
+
+def _title(scopes: Iterable[Scope]) -> str:
+    return "Or".join(scope.value.title() for scope in scopes)
 
 
 __all__ = ["Anybody", "IsDevice", "Known", "Nobody", "Unauthenticated", "requires", "requires_by_method"]

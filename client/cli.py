@@ -42,6 +42,7 @@ COMMANDS: dict[str, dict[str, Entry]] = {
         "groups": Entry("client.commands.groups", "list, create and delete groups of devices"),
         "link-classes": Entry("client.commands.link_classes", "what a byte costs a device: list, create, change"),
         "costs": Entry("client.commands.costs", "accuracy against bytes and money, for today's fleet"),
+        "deltas": Entry("client.commands.deltas", "which patches devices need, and having them built within a budget"),
         "enroll-token": Entry("client.commands.enroll_token", "create a token with which devices enroll"),
         "tokens": Entry("client.commands.tokens", "list, create and revoke API tokens"),
     },

@@ -85,7 +85,6 @@ class PlannedPair:
         devices: of a delta, those that hold its base; of a packed file, those that hold nothing to start from.
         saved_bytes: over all devices, against what they would fetch without it.
         expected: of what is not built.
-        is_asked: the registry has it in its queue already.
         reason: in words, where it is neither built nor on its way.
     """
 
@@ -95,7 +94,6 @@ class PlannedPair:
     size_bytes: int | None = None
     saved_bytes: int = 0
     expected: Expected | None = None
-    is_asked: bool = False
     reason: str = ""
 
 
@@ -226,7 +224,7 @@ class _Planner:
             return PlannedPair(pair, Status.PLANNED, devices, expected=self._expect(pair, None))
         if one.state in {State.WANTED, State.BUILDING}:
             status = Status.PLANNED if one.state == State.WANTED else Status.BUILDING
-            return PlannedPair(pair, status, devices, expected=self._expect(pair, None), is_asked=True)
+            return PlannedPair(pair, status, devices, expected=self._expect(pair, None))
         if one.state == State.FAILED:
             return PlannedPair(pair, Status.FAILED, devices, reason=one.failure)
         size_bytes = one.size_bytes or 0

@@ -9,6 +9,7 @@ from pytest_django.live_server_helper import LiveServer
 from access.models import Role
 from client.cli import main
 from fleet.devices.models import Device
+from registry.models import Patch
 from tests.factories.people import make_person, token_of
 from tests.factories.scenario import Scenario, make_scenario
 
@@ -50,6 +51,43 @@ def test_costs_stand_beside_accuracy(fleet: Scenario, capsys: pytest.CaptureFixt
     text = shown(capsys, "costs", "digits", "--group", "berlin")
     assert "accuracy=0.9833" in text
     assert "EUR" in text.splitlines()[0]
+
+
+def test_matrix_of_patches_is_shown_with_what_is_missing_and_why(
+    fleet: Scenario, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    plan = printed(capsys, "deltas", "show", "digits")
+    assert {pair["status"] for pair in plan["pairs"]} == {"built", "planned", "not-worth-it"}
+    lines = shown(capsys, "deltas", "show", "digits").splitlines()
+    assert lines[0].split("  ")[0] == "from \\ to"
+    from_old = next(line for line in lines if line.startswith("1.0.0 fp32"))
+    assert "512,300 56.7% max" in from_old
+    assert "=" in from_old
+    packed = next(line for line in lines if line.startswith("nothing (packed)"))
+    assert "776,677 86.0% max" in packed
+    assert any("by the prior" in line or "alike" in line for line in lines)
+
+
+def test_matrix_is_cut_into_tables_that_fit_the_terminal(
+    fleet: Scenario, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    tables = shown(capsys, "deltas", "show", "digits").split("\n\n")[:-1]
+    assert len(tables) > 1
+    assert max(len(line) for table in tables for line in table.splitlines()) <= 80
+    for name in fleet.variants:
+        assert sum(name in table.splitlines()[0] for table in tables) == 1
+
+
+def test_patches_are_built_within_the_budget_that_is_given(fleet: Scenario, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "left are 0 B and 0 s" in shown(capsys, "deltas", "show", "digits", "--budget-mb", "0", "--budget-s", "0")
+    before = Patch.objects.count()
+    nothing = printed(capsys, "deltas", "build", "digits", "--budget-mb", "0")
+    assert nothing["left"]["storage_bytes"] == 0
+    assert Patch.objects.count() == before
+    assert " planned, about " in shown(capsys, "deltas", "build", "digits", "--budget-mb", "50", "--budget-s", "600")
+    assert Patch.objects.count() > before
 
 
 def test_devices_are_listed_and_shown(fleet: Scenario, capsys: pytest.CaptureFixture[str]) -> None:
