@@ -8,6 +8,7 @@ import os
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -212,7 +213,9 @@ def _parse_layout(column: _Columns) -> Layout:
     axes = column.one()
     if axes > MAX_AXES:
         raise PatchMalformed(f"a layout has {axes} axes, at most {MAX_AXES} are allowed")
-    return Layout(tuple(column.take(axes).tolist()), tuple(column.take(axes).tolist()))
+    extents, strides = (tuple(column.take(axes).tolist()) for _ in range(2))
+    steps = column.take(column.one()).tolist()
+    return Layout(extents, strides, tuple(accumulate(map(varints.unfold, steps))))
 
 
 def _check_index(index: Index, header: Header, limits: Limits) -> None:
@@ -225,20 +228,24 @@ def _check_index(index: Index, header: Header, limits: Limits) -> None:
         layout.check()
     for model in index.contexts:
         model.check()
-    _check_known("predictor", index.predictors, max(PREDICTORS))
-    _check_known("correction", index.corrections, max(CORRECTIONS))
-    predicted = np.array([len(PREDICTORS[number].operands) for number in sorted(PREDICTORS)], np.int64)
-    corrected = np.array([len(CORRECTIONS[number].operands) for number in sorted(CORRECTIONS)], np.int64)
-    if int(predicted[index.predictors].sum() + corrected[index.corrections].sum()) != index.operands.size:
+    predicted = {number: len(predictor.operands) for number, predictor in PREDICTORS.items()}
+    corrected = {number: len(correction.operands) for number, correction in CORRECTIONS.items()}
+    needed = _operands_of("predictor", index.predictors, predicted)
+    needed += _operands_of("correction", index.corrections, corrected)
+    if needed != index.operands.size:
         raise PatchMalformed("the index has another number of operands than its spans need")
     lengths = index.lengths.tolist()
     if sum(lengths) != header.target.size_bytes or 0 in lengths:
         raise PatchMalformed("the spans do not add up to the output")
 
 
-def _check_known(kind: str, numbers: varints.Integers, highest: int) -> None:
-    if numbers.size and int(numbers.max()) > highest:
-        raise PatchMalformed(f"unknown {kind} {int(numbers.max())}")
+def _operands_of(kind: str, numbers: varints.Integers, arity: dict[int, int]) -> int:
+    """How many operands the spans of a column have together."""
+    found, counts = np.unique(numbers, return_counts=True)
+    unknown = [number for number in found.tolist() if number not in arity]
+    if unknown:
+        raise PatchMalformed(f"unknown {kind} {unknown[0]}")
+    return sum(arity[number] * count for number, count in zip(found.tolist(), counts.tolist(), strict=True))
 
 
 def serialise_index(
@@ -248,7 +255,8 @@ def serialise_index(
     numbers = [number for entry in streams for number in astuple(entry)]
     numbers.append(len(layouts))
     for layout in layouts:
-        numbers += [len(layout.extents), *layout.extents, *layout.strides]
+        numbers += [len(layout.extents), *layout.extents, *layout.strides, len(layout.starts)]
+        numbers += [varints.fold(start - before) for before, start in pairwise((0, *layout.starts))]
     numbers.append(len(contexts))
     numbers += [number for model in contexts for number in astuple(model)]
     numbers += [span.predictor for span in spans]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,10 @@ _BUFFER_BYTES = 1 << 20
 """The most of the base that is held at once while items are gathered."""
 _READ_BYTES = 4096
 """A read costs about as much as copying this many bytes: holes smaller than that are read and dropped."""
+_AHEAD_BYTES = 2 << 20
 
+_Items = npt.NDArray[np.unsignedinteger]
+_Offsets = npt.NDArray[np.int64]
 Read = Callable[[int, int], Octets]
 """Bytes of the base: an offset and a length. Checks both."""
 
@@ -52,7 +56,7 @@ class Layout:
 
     def reach_bytes(self, width: int) -> int:
         """How many bytes of the base, from the span's offset on, it stays within; for items of `width` bytes."""
-        return max(self.starts, default=0) + _box_bytes(self.extents, self._byte_strides(width), width)
+        return max(self.starts, default=0) + self._axes(width).reach_bytes(width)
 
     def gather(self, read: Read, offset: int, width: int, first: int, count: int) -> Octets:
         """The items `first` to `first + count` of the output, as bytes, taken from the base at `offset`.
@@ -69,16 +73,16 @@ class Layout:
         for start, low, high in self._blocks(first, first + count):
             target = gathered[at : at + high - low]
             if isinstance(start, int):
-                _gather_range(read, target, offset + start, self.extents, self._byte_strides(width), low)
+                _gather_range(read, target, offset + start, self._axes(width), low)
             else:
                 _gather_runs(read, target, offset + start, prod(self.extents) * width)
             at += high - low
         return gathered.view(np.uint8)
 
-    def _byte_strides(self, width: int) -> tuple[int, ...]:
-        return tuple(stride * width for stride in self.strides)
+    def _axes(self, width: int) -> "_Axes":
+        return _Axes(self.extents, tuple(stride * width for stride in self.strides))
 
-    def _blocks(self, low: int, high: int) -> Iterator[tuple[int | npt.NDArray[np.int64], int, int]]:
+    def _blocks(self, low: int, high: int) -> Iterator[tuple[int | _Offsets, int, int]]:
         """The parts of blocks that lie in a range of items: start, first item and end, counted in the block.
 
         Whole blocks whose items stand together in the base come all at once, with their starts.
@@ -100,86 +104,78 @@ class Layout:
             yield self.starts[one // size], one % size, one % size + other - one
 
 
-def _box_bytes(extents: tuple[int, ...], byte_strides: tuple[int, ...], width: int) -> int:
-    return sum((extent - 1) * stride for extent, stride in zip(extents, byte_strides, strict=True)) + width
+class _Axes(NamedTuple):
+    """A block's axes with strides in bytes."""
+
+    extents: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def reach_bytes(self, width: int) -> int:
+        return sum((extent - 1) * stride for extent, stride in zip(*self, strict=True)) + width
+
+    def inner(self) -> "_Axes":
+        return _Axes(self.extents[1:], self.strides[1:])
+
+    def with_rows(self, axis: int, rows: int, stride: int) -> "_Axes":
+        """As many rows along an axis, so far apart."""
+        extents = (*self.extents[:axis], rows, *self.extents[axis + 1 :])
+        return _Axes(extents, (*self.strides[:axis], stride, *self.strides[axis + 1 :]))
 
 
-def _gather_range(
-    read: Read,
-    target: npt.NDArray[np.unsignedinteger],
-    offset: int,
-    extents: tuple[int, ...],
-    strides: tuple[int, ...],
-    low: int,
-) -> None:
-    """Fill `target` with the items from `low` on of a block with axes: whole boxes, and what is left at either end."""
-    if len(extents) == 1:
-        _gather_box(read, target, offset + low * strides[0], (target.size,), strides)
+def _gather_range(read: Read, target: _Items, offset: int, axes: _Axes, low: int) -> None:
+    """Fill `target` with the items from `low` on of a block: whole boxes, and what is left at either end."""
+    stride = axes.strides[0]
+    inner = prod(axes.extents[1:])
+    if len(axes.extents) == 1:
+        _gather_box(read, target, offset + low * stride, axes.with_rows(0, target.size, stride))
         return
-    inner = prod(extents[1:])
     head = min(-low % inner, target.size)
     if head:
-        at = offset + low // inner * strides[0]
-        _gather_range(read, target[:head], at, extents[1:], strides[1:], low % inner)
+        _gather_range(read, target[:head], offset + low // inner * stride, axes.inner(), low % inner)
     whole, tail = divmod(target.size - head, inner)
-    at = offset + (low + head) // inner * strides[0]
+    at = offset + (low + head) // inner * stride
     if whole:
-        box = (whole, *extents[1:])
-        _gather_box(read, target[head : head + whole * inner].reshape(box), at, box, strides)
+        box = axes.with_rows(0, whole, stride)
+        _gather_box(read, target[head : head + whole * inner].reshape(box.extents), at, box)
     if tail:
-        _gather_range(read, target[target.size - tail :], at + whole * strides[0], extents[1:], strides[1:], 0)
+        _gather_range(read, target[target.size - tail :], at + whole * stride, axes.inner(), 0)
 
 
-def _gather_box(
-    read: Read,
-    target: npt.NDArray[np.unsignedinteger],
-    offset: int,
-    extents: tuple[int, ...],
-    strides: tuple[int, ...],
-) -> None:
+def _gather_box(read: Read, target: _Items, offset: int, box: _Axes) -> None:
     """Fill `target` from a box of the base, in reads that hold little else."""
-    width = target.itemsize
-    box_bytes = _box_bytes(extents, strides, width)
-    axis = max((stride, axis) for axis, stride in enumerate(strides) if extents[axis] > 1 or box_bytes == width)[1]
-    stride, extent = strides[axis], extents[axis]
+    box_bytes = box.reach_bytes(target.itemsize)
+    axis = max(range(len(box.extents)), key=lambda axis: box.strides[axis] if box.extents[axis] > 1 else -1)
+    stride, extent = box.strides[axis], box.extents[axis]
     row_bytes = box_bytes - (extent - 1) * stride
-    if box_bytes <= max(_BUFFER_BYTES, width) and box_bytes <= extent * (row_bytes + _READ_BYTES):
-        target[...] = np.ndarray(extents, target.dtype, read(offset, box_bytes), strides=strides)
+    if box_bytes <= max(_BUFFER_BYTES, target.itemsize) and box_bytes <= extent * (row_bytes + _READ_BYTES):
+        target[...] = np.ndarray(box.extents, target.dtype, read(offset, box_bytes), strides=box.strides)
         return
     rows = max((_BUFFER_BYTES - row_bytes) // stride + 1, 1) if stride <= row_bytes + _READ_BYTES else 1
     if rows == 1 and row_bytes < _BUFFER_BYTES:
-        _gather_apart(read, target, offset, extents, strides, axis)
+        _gather_apart(read, target, offset, box, axis)
         return
     for row in range(0, extent, rows):
-        part = (*extents[:axis], min(rows, extent - row), *extents[axis + 1 :])
-        chosen = (*(slice(None),) * axis, slice(row, row + rows))
-        _gather_box(read, target[chosen], offset + row * stride, part, strides)
+        part = box.with_rows(axis, min(rows, extent - row), stride)
+        _gather_box(read, target[_rows(axis, row, rows)], offset + row * stride, part)
 
 
-def _gather_apart(
-    read: Read,
-    target: npt.NDArray[np.unsignedinteger],
-    offset: int,
-    extents: tuple[int, ...],
-    strides: tuple[int, ...],
-    axis: int,
-) -> None:
+def _gather_apart(read: Read, target: _Items, offset: int, box: _Axes, axis: int) -> None:
     """Fill `target` from rows that lie far apart along `axis`: read each, then order as many as the buffer holds."""
-    row_bytes = _box_bytes(extents, strides, target.itemsize) - (extents[axis] - 1) * strides[axis]
+    stride, extent = box.strides[axis], box.extents[axis]
+    row_bytes = box.reach_bytes(target.itemsize) - (extent - 1) * stride
     together = _BUFFER_BYTES // row_bytes
-    for row in range(0, extents[axis], together):
-        rows = min(together, extents[axis] - row)
-        starts = range(offset + row * strides[axis], offset + (row + rows) * strides[axis], strides[axis])
-        buffer = np.concatenate([read(start, row_bytes) for start in starts])
-        part = (*extents[:axis], rows, *extents[axis + 1 :])
-        closer = (*strides[:axis], row_bytes, *strides[axis + 1 :])
-        chosen = (*(slice(None),) * axis, slice(row, row + rows))
-        target[chosen] = np.ndarray(part, target.dtype, buffer, strides=closer)
+    for row in range(0, extent, together):
+        rows = min(together, extent - row)
+        buffer = np.concatenate([read(offset + (row + one) * stride, row_bytes) for one in range(rows)])
+        part = box.with_rows(axis, rows, row_bytes)
+        target[_rows(axis, row, rows)] = np.ndarray(part.extents, target.dtype, buffer, strides=part.strides)
 
 
-def _gather_runs(
-    read: Read, target: npt.NDArray[np.unsignedinteger], starts: npt.NDArray[np.int64], run_bytes: int
-) -> None:
+def _rows(axis: int, row: int, rows: int) -> tuple[slice, ...]:
+    return (*(slice(None),) * axis, slice(row, row + rows))
+
+
+def _gather_runs(read: Read, target: _Items, starts: _Offsets, run_bytes: int) -> None:
     """Fill `target` with runs of bytes that start at offsets of the base; near ones are read at once."""
     low = int(starts.min())
     reach = int(starts.max()) - low + run_bytes
@@ -190,3 +186,28 @@ def _gather_runs(
         return
     for run, start in zip(runs, starts.tolist(), strict=True):
         run[...] = read(start, run_bytes)
+
+
+class ReadAhead:
+    """Gathers more than a piece asks for: the next piece of a transposed tensor stands beside this one in the base."""
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._layout: Layout | None = None
+        self._place = (0, 0)
+        self._first = 0
+        self._gathered = np.empty(0, np.uint8)
+
+    def items(self, layout: Layout, offset: int, width: int, first: int, count: int) -> Octets:
+        """As `Layout.gather`; `_AHEAD_BYTES` are kept.
+
+        Raises:
+            PatchMalformed: the layout has fewer items.
+        """
+        at = (first - self._first) * width
+        same = self._layout is layout and self._place == (offset, width)
+        if not same or not 0 <= at <= self._gathered.size - count * width:
+            ahead = max(count, min(_AHEAD_BYTES // width, layout.items - first))
+            self._gathered = layout.gather(self._read, offset, width, first, ahead)
+            self._layout, self._place, self._first, at = layout, (offset, width), first, 0
+        return self._gathered[at : at + count * width]

@@ -55,8 +55,13 @@ class BaseTensors:
         """Items as the type they are coded as, in the order of the counterpart's layout."""
         if isinstance(old, TensorRef):
             return self._octets(old).view(ITEM_TYPES[old.item])
-        items = self._octets(old.tensor).view(ITEM_TYPES[old.tensor.item])
-        return items if old.layout is None else items[old.layout.places(0, items.size)]
+        kind = ITEM_TYPES[old.tensor.item]
+        if old.layout is None:
+            return self._octets(old.tensor).view(kind)
+        return old.layout.gather(self._read, old.tensor.offset, kind.itemsize, 0, old.layout.items).view(kind)
+
+    def _read(self, offset: int, length: int) -> Octets:
+        return self._file[offset : offset + length]
 
     def _octets(self, tensor: TensorRef) -> Octets:
         return self._file[tensor.offset : tensor.end]

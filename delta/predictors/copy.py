@@ -1,4 +1,4 @@
-"""`copy`: the same bytes stand in the base, there perhaps in another layout (transposed)."""
+"""`copy`: the same bytes stand in the base."""
 
 from delta.arrays import Octets
 from delta.spans import Piece, Sources

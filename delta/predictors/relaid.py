@@ -1,4 +1,4 @@
-"""`relaid`: the same items stand in the base in another order of their axes, as after a transposition."""
+"""`relaid`: the same items stand in the base in another order: transposed, in blocks, or with rows permuted."""
 
 from delta.arrays import ITEM_TYPES, Octets
 from delta.errors import PatchMalformed
@@ -12,7 +12,7 @@ class Relaid:
     name = "relaid"
     operands: tuple[str, ...] = ("base_offset", "layout", "item")
     reads_base = True
-    expansion = 16
+    expansion = 2
 
     def predict(self, piece: Piece, sources: Sources) -> Octets:
         base_offset, layout, item = piece.span.operands
