@@ -17,7 +17,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 
 $(VENV)/.all: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP_INSTALL) '.[agent,server,s3,postgres,compression,dev]'
+	$(PIP_INSTALL) '.[agent,server,s3,postgres,compression,peers,dev]'
 	@touch $@ $(VENV)/.demo
 
 setup: $(VENV)/.all  ## build .venv with every extra

@@ -29,12 +29,12 @@ class PairClass(StrEnum):
     LARGE = "large"
 
     @property
-    def title(self) -> str:
+    def heading(self) -> str:
         """For tables."""
-        return _TITLES[self]
+        return _HEADINGS[self]
 
 
-_TITLES = {
+_HEADINGS = {
     PairClass.FINE_TUNED: "fp32 fine-tuned, all weights changed",
     PairClass.GENTLE: "fp32 fine-tuned gently or in part, many weights untouched",
     PairClass.INT8_FINE_TUNED: "int8 fine-tuned and re-quantised",

@@ -37,7 +37,7 @@ def _model(tensors: list[TensorProto]) -> bytes:
     for index, tensor in enumerate(tensors):
         nodes.append(helper.make_node("Gemm", [f"x{index}", tensor.name], [f"h{index}"], transB=1))
         nodes.append(helper.make_node("Relu", [f"h{index}"], [f"x{index + 1}"]))
-    shape = ["N", CHANNELS]
+    shape: list[str | int | None] = ["N", CHANNELS]
     graph = helper.make_graph(
         nodes,
         "large",

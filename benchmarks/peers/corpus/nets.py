@@ -145,11 +145,7 @@ def train(net: nn.Module, stage: Stage) -> None:
     layers = [module for module in net.modules() if not list(module.children()) and list(module.parameters())]
     kept = min(round(len(layers) * (1 - stage.layers)), len(layers) - 1)
     trained = [parameter for layer in layers[kept:] for parameter in layer.parameters()]
-    optimiser: torch.optim.Optimizer
-    if stage.adam:
-        optimiser = torch.optim.Adam(trained, stage.learning_rate)
-    else:
-        optimiser = torch.optim.SGD(trained, stage.learning_rate)
+    optimiser = (torch.optim.Adam if stage.adam else torch.optim.SGD)(trained, stage.learning_rate)
     net.train(not kept)
     for _ in range(stage.steps):
         chosen = torch.randint(count, (BATCH,), generator=generator)

@@ -98,6 +98,10 @@ RECIPES = [
     _recipe(PairClass.SAME_WEIGHTS, "silero-safetensors", _SILERO_16K, _silero("6.2.3", "silero_vad_16k.safetensors")),
     _recipe(PairClass.SAME_WEIGHTS, "silero-openvino", _SILERO_16K, _silero("6.2.3", "silero_vad_openvino_16k.onnx")),
     _recipe(PairClass.SAME_WEIGHTS, "silero-16k-only", _silero("6.2.3"), _SILERO_16K),
+    # Another graph, and the weights of its 8 kHz half were trained on (correlation .99 with those of the base).
+    _recipe(PairClass.OTHER, "silero-ifless", _silero("6.2.3"), _silero("6.2.3", "silero_vad_op18_ifless.onnx")),
+    # Another container, and all weights but the STFT's were trained on a long way (correlation .90 to .98).
+    _recipe(PairClass.OTHER, "silero-safetensors", _SILERO_16K, _silero("6.2.3", "silero_vad_16k.safetensors")),
     _recipe(PairClass.OTHER, "silero-torchscript", _silero("6.2.3"), _silero("6.2.3", "silero_vad.jit")),
     _recipe(PairClass.OTHER, "packed-demo-digits-int8", None, _DEMO["1.1.0-int8"]),
     _recipe(PairClass.OTHER, "packed-silero-torchscript", None, _silero("6.2.3", "silero_vad.jit")),

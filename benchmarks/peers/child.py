@@ -1,0 +1,70 @@
+"""One step of one codec in a fresh process on one core: `python -m benchmarks.peers.child`, a JSON request on standard input.
+
+It must run under other interpreters too (a peer's own environment), so it imports nothing but the standard library and the
+codec that is asked for.
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.memory import PhaseMeter
+from benchmarks.peers.codecs import CODECS
+from benchmarks.report import Absent
+
+
+def main() -> None:
+    """Answer one request: `{"codec", "step", "base", "source", "target"}` or, with `{"codec": null}`, import numpy and stop."""
+    request = json.load(sys.stdin)
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    print(json.dumps(_idle() if request["codec"] is None else _step(request)))
+
+
+def _step(request: dict[str, Any]) -> dict[str, Any]:
+    codec = CODECS[request["codec"]]
+    work = codec.make if request["step"] == "make" else codec.apply
+    base = Path(request["base"]) if request["base"] else None
+    codec.load()
+    meter = PhaseMeter()
+    rest_bytes = _present(meter.end_phase().rss_bytes)
+    cpu_started_s, started_s = _cpu_s(), time.perf_counter()
+    program_peak_bytes = work(base, Path(request["source"]), Path(request["target"]))
+    wall_s, cpu_s = time.perf_counter() - started_s, _cpu_s() - cpu_started_s
+    if program_peak_bytes is not None:
+        return {"wall_s": wall_s, "cpu_s": cpu_s, "peak_bytes": program_peak_bytes, "rest_bytes": 0}
+    peak_bytes = _present(meter.end_phase().peak_bytes)
+    return {"wall_s": wall_s, "cpu_s": cpu_s, "peak_bytes": peak_bytes, "rest_bytes": rest_bytes}
+
+
+def _idle() -> dict[str, Any]:
+    """The peak of a process that imported numpy and did nothing, which is what a decoder's memory is compared with."""
+    meter = PhaseMeter()
+    import numpy as np
+
+    np.zeros(1)
+    phase = meter.end_phase()
+    return {
+        "wall_s": 0.0,
+        "cpu_s": 0.0,
+        "peak_bytes": _present(phase.peak_bytes),
+        "rest_bytes": _present(phase.rss_bytes),
+    }
+
+
+def _cpu_s() -> float:
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+def _present(value: int | Absent) -> int:
+    if isinstance(value, Absent):
+        raise OSError(value.reason)
+    return value
+
+
+if __name__ == "__main__":
+    main()
