@@ -12,6 +12,8 @@ from delta.errors import PatchMalformed
 
 Integers = npt.NDArray[np.int64]
 MAX_BYTES = 9
+_MORE = 0x80
+_CHUNK_BYTES = 1 << 16
 
 
 def encode(values: list[int]) -> bytes:
@@ -26,17 +28,63 @@ def encode(values: list[int]) -> bytes:
     return bytes(coded)
 
 
-def decode(coded: Octets) -> Integers:
-    """All integers in `coded`, each in 0 .. 2^63 - 1.
+class Reader:
+    """Takes integers, each in 0 .. 2^63 - 1, from the front of their bytes.
 
-    Raises:
-        PatchMalformed: the last one is cut, or one is longer than nine bytes.
+    They are decoded when they are asked for, some ten thousand at a time, because an array of all would take eight
+    times the bytes.
     """
-    if coded.size == 0:
-        return np.empty(0, np.int64)
-    ends = np.flatnonzero(coded < 0x80)
-    if ends.size == 0 or ends[-1] != coded.size - 1:
-        raise PatchMalformed("the index ends inside an integer")
+
+    def __init__(self, coded: Octets) -> None:
+        """Raise `PatchMalformed` where the last one is cut."""
+        if coded.size and coded[-1] >= _MORE:
+            raise PatchMalformed("the index ends inside an integer")
+        self.rest = coded
+
+    @property
+    def left(self) -> int:
+        """How many there are."""
+        chunks = range(0, self.rest.size, _CHUNK_BYTES)
+        return sum(int(np.count_nonzero(self.rest[at : at + _CHUNK_BYTES] < _MORE)) for at in chunks)
+
+    def take(self, count: int) -> Integers:
+        """The next `count`.
+
+        Raises:
+            PatchMalformed: there are fewer, or one is longer than nine bytes.
+        """
+        if count > self.rest.size:
+            raise PatchMalformed("the index has fewer numbers than it needs")
+        values = np.empty(count, np.int64)
+        at = 0
+        while at < count:
+            chunk = self.rest[:_CHUNK_BYTES]
+            ends = np.flatnonzero(chunk < _MORE)[: count - at]
+            if ends.size == 0:
+                raise PatchMalformed("the index has fewer numbers than it needs, or one that is too long")
+            values[at : at + ends.size] = _decoded(chunk, ends)
+            self.rest = self.rest[int(ends[-1]) + 1 :]
+            at += ends.size
+        return values
+
+    def one(self) -> int:
+        """The next one."""
+        return int(self.take(1)[0])
+
+    def rows(self, count: int, width: int) -> list[list[int]]:
+        """The next `count` times `width`."""
+        rows: list[list[int]] = self.take(count * width).reshape(-1, width).tolist()
+        return rows
+
+
+def decode(coded: Octets) -> Integers:
+    """All integers in `coded`; see `Reader`."""
+    reader = Reader(coded)
+    return reader.take(reader.left)
+
+
+def _decoded(coded: Octets, ends: Integers) -> Integers:
+    """The integers whose last bytes stand at `ends`, the first one from the beginning on."""
     starts = np.concatenate((np.zeros(1, np.int64), ends[:-1] + 1))
     lengths = ends - starts + 1
     longest = int(lengths.max())

@@ -20,7 +20,8 @@ from delta.spans import Contexts
 HEADER = struct.Struct("<BBBBIHBxIII")
 """Mapping, shift, precision, lanes as a power of two; lowest prefix; contexts, tables; bytes of tables, words, bits."""
 _BATCH_ITEMS = 1 << 15
-_BATCH_BYTES_PER_ITEM = 96
+_KEPT_BYTES = 8 * (2 * MAX_SYMBOLS + (1 << 16) + rans.MAX_LANES) + (1 << 17)
+"""The maps of symbols, the first slot of each context, the states, and the words and bits read ahead."""
 MAX_TABLES_BYTES = 1 << 20
 
 
@@ -101,7 +102,9 @@ class CodedItems:
         states = np.frombuffer(section.read_exactly(4 * header.lanes), "<u4").astype(np.int64)
         if (states < rans.LOW).any():
             raise PatchMalformed("a coded stream begins with a state out of bounds")
-        slots = np.concatenate([rans.slots_of(tables.frequencies(one, header.precision)) for one in levels])
+        slots = np.empty(slots_declared, np.int64)
+        for one, own in zip(levels, slots.reshape(header.tables, -1), strict=True):
+            own[:] = rans.slots_of(tables.frequencies(one, header.precision))
         self._symbols = header.symbols
         self._raw_bits = header.symbols.raw_bits()
         self._least = header.symbols.least()
@@ -133,5 +136,5 @@ class CodedItems:
 
 
 def buffer_bytes(slots: int) -> int:
-    """What reading a stream with so many slots keeps in memory: the slots, the maps of symbols, and one batch."""
-    return 8 * slots + 16 * MAX_SYMBOLS + _BATCH_BYTES_PER_ITEM * _BATCH_ITEMS
+    """What a stream with so many slots keeps in memory between draws."""
+    return 8 * slots + _KEPT_BYTES
