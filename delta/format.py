@@ -6,6 +6,7 @@ and corrections' business; here it has their numbers, a length and operands. Ver
 
 import os
 import struct
+from collections.abc import Container as Known
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from itertools import accumulate, pairwise
@@ -13,6 +14,7 @@ from itertools import accumulate, pairwise
 import numpy as np
 
 from delta import format_v1, varints
+from delta.arrays import Octets
 from delta.coders import zstd
 from delta.contexts import ContextModel
 from delta.corrections import CORRECTIONS
@@ -34,6 +36,7 @@ _HAS_BASE = 1
 _STREAM_FIELDS = 5
 _CONTEXT_FIELDS = 7
 _ALIGNMENT = 64
+_BATCH_SPANS = 1 << 12
 MIN_WINDOW_BYTES = 4096
 
 
@@ -84,31 +87,53 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """What the spans share, and the spans in the order of the output, kept in columns because there may be many."""
+    """What the spans share, and the spans in the order of the output, kept in columns because there may be many.
 
+    `operands` are LEB128 integers still, and those of `version`.
+    """
+
+    version: int
     streams: tuple[StreamEntry, ...]
     layouts: tuple[Layout, ...]
     contexts: tuple[ContextModel, ...]
     predictors: varints.Integers
     corrections: varints.Integers
     lengths: varints.Integers
-    operands: varints.Integers
+    operands: Octets
 
     def spans(self) -> Iterator[Span]:
         """The spans, one at a time, with the offsets in the base made absolute."""
         base_end = 0
-        at = 0
-        columns = (self.predictors.tolist(), self.lengths.tolist(), self.corrections.tolist())
-        for number, length, correction in zip(*columns, strict=True):
+        for number, correction, length, numbers in self._rows():
             predictor = PREDICTORS[number]
-            middle = at + len(predictor.operands)
-            end = middle + len(CORRECTIONS[correction].operands)
-            operands = self.operands[at:middle].tolist()
+            operands = numbers[: len(predictor.operands)]
             if predictor.reads_base:
                 operands[0] = base_end + varints.unfold(operands[0])
                 base_end = operands[0] + length
-            yield Span(number, length, tuple(operands), correction, tuple(self.operands[middle:end].tolist()))
-            at = end
+            yield Span(number, length, tuple(operands), correction, tuple(numbers[len(predictor.operands) :]))
+
+    def _rows(self) -> Iterator[tuple[int, int, int, list[int]]]:
+        """Predictor, correction, length and operands of each span."""
+        counts = self.operand_counts()
+        operands = varints.Reader(self.operands)
+        for first in range(0, self.lengths.size, _BATCH_SPANS):
+            batch = slice(first, first + _BATCH_SPANS)
+            numbers = operands.take(int(counts[batch].sum())).tolist()
+            columns = (self.predictors[batch], self.corrections[batch], self.lengths[batch], counts[batch])
+            at = 0
+            for predictor, correction, length, count in zip(*(column.tolist() for column in columns), strict=True):
+                own = numbers[at : at + count]
+                at += count
+                if self.version == format_v1.VERSION:
+                    own = format_v1.operands_today(predictor, correction, own)
+                yield predictor, correction, length, own
+
+    def operand_counts(self) -> varints.Integers:
+        """How many operands each span has in this version."""
+        counted = format_v1.operand_count if self.version == format_v1.VERSION else _operand_count
+        base = max(CORRECTIONS) + 1
+        pairs, places = np.unique(self.predictors * base + self.corrections, return_inverse=True)
+        return np.array([counted(*divmod(pair, base)) for pair in pairs.tolist()], np.int64)[places]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +156,7 @@ def parse(fd: int, limits: Limits) -> Container:
     section = Section(fd, 0, os.fstat(fd).st_size)
     header = _parse_header(section)
     _check_header(header, limits)
-    index = _parse_index(section, header)
+    index = _parse_index(section, header, limits)
     _check_index(index, header, limits)
     if sum(entry.coded_bytes for entry in index.streams) != section.left:
         raise PatchMalformed("the patch is cut short, or something follows it")
@@ -171,56 +196,47 @@ def _check_header(header: Header, limits: Limits) -> None:
         raise PatchMalformed("a table needs a stream to come from")
 
 
-def _parse_index(section: Section, header: Header) -> Index:
+def _parse_index(section: Section, header: Header, limits: Limits) -> Index:
     coded = section.read_exactly(header.coded_index_bytes)
-    numbers = varints.decode(np.frombuffer(zstd.decompress(coded, header.index_bytes), np.uint8))
-    column = _Columns(numbers)
-    streams = tuple(StreamEntry(*row) for row in column.rows(header.streams, _STREAM_FIELDS))
+    numbers = varints.Reader(np.frombuffer(zstd.decompress(coded, header.index_bytes), np.uint8))
+    streams = tuple(StreamEntry(*row) for row in numbers.rows(header.streams, _STREAM_FIELDS))
     if header.version == format_v1.VERSION:
-        predictors, lengths = column.take(header.spans), column.take(header.spans)
-        spans = format_v1.translate(predictors, lengths, column.rest())
-        return Index(streams, (), (), spans.predictors, spans.corrections, lengths, spans.operands)
-    layouts = tuple(_parse_layout(column) for _ in range(column.one()))
-    contexts = tuple(ContextModel(*row) for row in column.rows(column.one(), _CONTEXT_FIELDS))
-    predictors, corrections, lengths = (column.take(header.spans) for _ in range(3))
-    return Index(streams, layouts, contexts, predictors, corrections, lengths, column.rest())
+        predictors, corrections = format_v1.methods_today(numbers.take(header.spans))
+        lengths = numbers.take(header.spans)
+        return Index(header.version, streams, (), (), predictors, corrections, lengths, numbers.rest)
+    layouts = _parse_layouts(numbers, limits)
+    contexts = tuple(ContextModel(*row) for row in numbers.rows(_counted(numbers, "contexts", limits), _CONTEXT_FIELDS))
+    predictors, corrections, lengths = (numbers.take(header.spans) for _ in range(3))
+    return Index(header.version, streams, layouts, contexts, predictors, corrections, lengths, numbers.rest)
 
 
-class _Columns:
-    """The integers of the index, taken from the front."""
-
-    def __init__(self, numbers: varints.Integers) -> None:
-        self._numbers = numbers
-
-    def take(self, count: int) -> varints.Integers:
-        if count > self._numbers.size:
-            raise PatchMalformed("the index has fewer numbers than it needs")
-        taken, self._numbers = self._numbers[:count], self._numbers[count:]
-        return taken
-
-    def one(self) -> int:
-        return int(self.take(1)[0])
-
-    def rows(self, count: int, width: int) -> list[list[int]]:
-        rows: list[list[int]] = self.take(count * width).reshape(-1, width).tolist()
-        return rows
-
-    def rest(self) -> varints.Integers:
-        return self.take(self._numbers.size)
+def _counted(numbers: varints.Reader, what: str, limits: Limits) -> int:
+    count = numbers.one()
+    limits.check(what, count)
+    return count
 
 
-def _parse_layout(column: _Columns) -> Layout:
-    axes = column.one()
-    if axes > MAX_AXES:
-        raise PatchMalformed(f"a layout has {axes} axes, at most {MAX_AXES} are allowed")
-    extents, strides = (tuple(column.take(axes).tolist()) for _ in range(2))
-    steps = column.take(column.one()).tolist()
-    return Layout(extents, strides, tuple(accumulate(map(varints.unfold, steps))))
+def _parse_layouts(numbers: varints.Reader, limits: Limits) -> tuple[Layout, ...]:
+    layouts = []
+    starts = 0
+    for _ in range(_counted(numbers, "layouts", limits)):
+        axes = numbers.one()
+        if axes > MAX_AXES:
+            raise PatchMalformed(f"a layout has {axes} axes, at most {MAX_AXES} are allowed")
+        extents, strides = (tuple(numbers.take(axes).tolist()) for _ in range(2))
+        own = numbers.one()
+        starts += own
+        limits.check("layout_starts", starts)
+        steps = numbers.take(own).tolist()
+        layouts.append(Layout(extents, strides, tuple(accumulate(map(varints.unfold, steps)))))
+    return tuple(layouts)
 
 
 def _check_index(index: Index, header: Header, limits: Limits) -> None:
     for entry in index.streams:
         entry.check()
+        if index.version == format_v1.VERSION and entry.kind not in format_v1.STREAM_KINDS:
+            raise PatchMalformed(f"version {index.version} has no streams of kind {entry.kind}")
         if entry.kind == BLOCKS:
             limits.check("window_bytes", entry.block_items * entry.item_type.itemsize)
     limits.check("buffer_bytes", sum(entry.buffer_bytes for entry in index.streams))
@@ -228,24 +244,27 @@ def _check_index(index: Index, header: Header, limits: Limits) -> None:
         layout.check()
     for model in index.contexts:
         model.check()
-    predicted = {number: len(predictor.operands) for number, predictor in PREDICTORS.items()}
-    corrected = {number: len(correction.operands) for number, correction in CORRECTIONS.items()}
-    needed = _operands_of("predictor", index.predictors, predicted)
-    needed += _operands_of("correction", index.corrections, corrected)
-    if needed != index.operands.size:
+    _check_known("predictor", index.predictors, PREDICTORS)
+    _check_known("correction", index.corrections, CORRECTIONS)
+    if int(index.operand_counts().sum()) != varints.Reader(index.operands).left:
         raise PatchMalformed("the index has another number of operands than its spans need")
-    lengths = index.lengths.tolist()
-    if sum(lengths) != header.target.size_bytes or 0 in lengths:
+    if _exact_sum(index.lengths) != header.target.size_bytes or not index.lengths.all():
         raise PatchMalformed("the spans do not add up to the output")
 
 
-def _operands_of(kind: str, numbers: varints.Integers, arity: dict[int, int]) -> int:
-    """How many operands the spans of a column have together."""
-    found, counts = np.unique(numbers, return_counts=True)
-    unknown = [number for number in found.tolist() if number not in arity]
+def _operand_count(predictor: int, correction: int) -> int:
+    return len(PREDICTORS[predictor].operands) + len(CORRECTIONS[correction].operands)
+
+
+def _exact_sum(lengths: varints.Integers) -> int:
+    """Their sum, which may be more than 2^63."""
+    return (int((lengths >> 32).sum()) << 32) + int((lengths & 0xFFFFFFFF).sum())
+
+
+def _check_known(kind: str, numbers: varints.Integers, known: Known[int]) -> None:
+    unknown = [number for number in np.unique(numbers).tolist() if number not in known]
     if unknown:
         raise PatchMalformed(f"unknown {kind} {unknown[0]}")
-    return sum(arity[number] * count for number, count in zip(found.tolist(), counts.tolist(), strict=True))
 
 
 def serialise_index(

@@ -4,8 +4,6 @@ Version 1 has no layouts, no contexts and no coded streams, and numbers its pred
 `tests/formats/`.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from delta import varints
@@ -17,11 +15,14 @@ from delta.predictors.copy import Copy
 from delta.predictors.literal import Literal
 from delta.predictors.quantise import Quantise
 from delta.predictors.table import Table
+from delta.streams import BLOCKS, FRAME, STORED
 
 VERSION = 1
 
 _NONE = -1
 """Stands for an operand that version 1 did not have: 0, as they stand or without contexts."""
+
+STREAM_KINDS = (STORED, FRAME, BLOCKS)
 
 _MEANING: tuple[tuple[int, int, int, tuple[int, ...]], ...] = (
     (1, Copy.number, Exact.number, (0,)),
@@ -34,32 +35,27 @@ _MEANING: tuple[tuple[int, int, int, tuple[int, ...]], ...] = (
 """By number: how many operands it had, predictor and correction today, and which of its operands stand where."""
 
 
-@dataclass(frozen=True, slots=True)
-class Translated:
-    """Columns of today's index."""
-
-    predictors: varints.Integers
-    corrections: varints.Integers
-    operands: varints.Integers
+_BY_METHOD = {(predictor, correction): (count, order) for count, predictor, correction, order in _MEANING}
 
 
-def translate(numbers: varints.Integers, lengths: varints.Integers, operands: varints.Integers) -> Translated:
-    """Version 1's columns as today's.
+def methods_today(numbers: varints.Integers) -> tuple[varints.Integers, varints.Integers]:
+    """Version 1's predictors as today's, and today's corrections.
 
     Raises:
-        PatchMalformed: a number that version 1 does not know, or operands that do not add up.
+        PatchMalformed: a number that version 1 does not know.
     """
     if numbers.size and int(numbers.max()) >= len(_MEANING):
         raise PatchMalformed(f"unknown predictor {int(numbers.max())}")
-    arity = np.array([entry[0] for entry in _MEANING], np.int64)[numbers]
-    if int(arity.sum()) != operands.size or numbers.size != lengths.size:
-        raise PatchMalformed("the index has another number of operands than its spans need")
-    translated: list[int] = []
-    at = 0
-    for number in numbers.tolist():
-        count, _, _, order = _MEANING[number]
-        own = operands[at : at + count].tolist()
-        translated += [0 if place == _NONE else own[place] for place in order]
-        at += count
-    meaning = np.array([entry[1:3] for entry in _MEANING], np.int64)[numbers].reshape(-1, 2)
-    return Translated(meaning[:, 0], meaning[:, 1], np.array(translated, np.int64))
+    methods = np.array([entry[1:3] for entry in _MEANING], np.int64)[numbers]
+    return methods[:, 0], methods[:, 1]
+
+
+def operand_count(predictor: int, correction: int) -> int:
+    """How many operands version 1 has for what is today this predictor and correction."""
+    return _BY_METHOD[predictor, correction][0]
+
+
+def operands_today(predictor: int, correction: int, own: list[int]) -> list[int]:
+    """Version 1's operands as today's, the predictor's before the correction's."""
+    order = _BY_METHOD[predictor, correction][1]
+    return [0 if place == _NONE else own[place] for place in order]
