@@ -26,6 +26,7 @@ from delta.contexts import NO_SHIFTS
 from delta.corrections import CORRECTIONS
 from delta.errors import MemoryExhausted, OutputMismatch, PatchMalformed, WrongBase
 from delta.format import READABLE_VERSIONS, Container, Header, Identity, Index
+from delta.formulas.evaluation import Evaluation
 from delta.layouts import ReadAhead
 from delta.limits import MIB, Deadline, Limits
 from delta.output import Output, check_digest
@@ -120,14 +121,15 @@ def verify(base: Path | None, patch: Path, *, limits: Limits = Limits()) -> None
 class _Sources:
     """What predictors and corrections read, each read checked; see `spans.Sources`."""
 
-    def __init__(self, base_fd: int | None, base_bytes: int, streams: list[Stream], index: Index) -> None:
+    def __init__(self, base_fd: int | None, header: Header, streams: list[Stream], index: Index) -> None:
         self._base_fd = base_fd
-        self._base_bytes = base_bytes
+        self._base_bytes = header.base.size_bytes if header.base else 0
         self._streams = streams
         self._index = index
         self._ahead = ReadAhead(self.base)
         self._table: Octets = np.empty(0, np.uint8)
         self._prepared: list[Any] = []
+        self._formulas = Evaluation(index.formulas, self.base_items, header.target.size_bytes)
 
     def base(self, offset: int, length: int) -> Octets:
         if self._base_fd is None or offset < 0 or offset + length > self._base_bytes:
@@ -164,6 +166,9 @@ class _Sources:
         shifts = self.table(asked.shifts_at, 2 * asked.channels).view("<i2") if asked.channels else NO_SHIFTS
         return asked.of(predicted, first, shifts)
 
+    def computed(self, formula: int, first: int, count: int) -> Items:
+        return self._formulas.items(formula, first, count)
+
     def prepared(self, make: Callable[[], Prepared]) -> Prepared:
         if not self._prepared:
             self._prepared.append(make())
@@ -196,9 +201,8 @@ def _restore(
     container: Container, patch_fd: int, base_fd: int | None, write: Callable[[Octets], None], deadline: Deadline
 ) -> None:
     header, index = container.header, container.index
-    base_bytes = header.base.size_bytes if header.base else 0
     streams = open_streams(patch_fd, container.streams_offset, index.streams, deadline)
-    sources = _Sources(base_fd, base_bytes, streams, index)
+    sources = _Sources(base_fd, header, streams, index)
     if header.table_bytes:
         sources.load_table(header.table_bytes)
     for span in index.spans():

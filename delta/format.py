@@ -19,6 +19,8 @@ from delta.coders import zstd
 from delta.contexts import ContextModel
 from delta.corrections import CORRECTIONS
 from delta.errors import PatchMalformed, PatchVersionUnsupported
+from delta.formulas import OPERATIONS, Formula
+from delta.formulas.evaluation import check_formulas
 from delta.layouts import MAX_AXES, Layout
 from delta.limits import Limits
 from delta.predictors import PREDICTORS
@@ -100,6 +102,7 @@ class Index:
     corrections: varints.Integers
     lengths: varints.Integers
     operands: Octets
+    formulas: tuple[Formula, ...] = ()
 
     def spans(self) -> Iterator[Span]:
         """The spans, one at a time, with the offsets in the base made absolute."""
@@ -206,8 +209,10 @@ def _parse_index(section: Section, header: Header, limits: Limits) -> Index:
         return Index(header.version, streams, (), (), predictors, corrections, lengths, numbers.rest)
     layouts = _parse_layouts(numbers, limits)
     contexts = tuple(ContextModel(*row) for row in numbers.rows(_counted(numbers, "contexts", limits), _CONTEXT_FIELDS))
+    formulas = tuple(_parse_formula(numbers) for _ in range(_counted(numbers, "formulas", limits)))
     predictors, corrections, lengths = (numbers.take(header.spans) for _ in range(3))
-    return Index(header.version, streams, layouts, contexts, predictors, corrections, lengths, numbers.rest)
+    columns = (predictors, corrections, lengths, numbers.rest)
+    return Index(header.version, streams, layouts, contexts, *columns, formulas)
 
 
 def _counted(numbers: varints.Reader, what: str, limits: Limits) -> int:
@@ -232,6 +237,13 @@ def _parse_layouts(numbers: varints.Reader, limits: Limits) -> tuple[Layout, ...
     return tuple(layouts)
 
 
+def _parse_formula(numbers: varints.Reader) -> Formula:
+    number = numbers.one()
+    if number not in OPERATIONS:
+        raise PatchMalformed(f"unknown operation {number}")
+    return Formula(number, tuple(numbers.take(len(OPERATIONS[number].operands)).tolist()))
+
+
 def _check_index(index: Index, header: Header, limits: Limits) -> None:
     for entry in index.streams:
         entry.check()
@@ -244,6 +256,7 @@ def _check_index(index: Index, header: Header, limits: Limits) -> None:
         layout.check()
     for model in index.contexts:
         model.check()
+    check_formulas(index.formulas)
     _check_known("predictor", index.predictors, PREDICTORS)
     _check_known("correction", index.corrections, CORRECTIONS)
     if int(index.operand_counts().sum()) != varints.Reader(index.operands).left:
@@ -268,7 +281,11 @@ def _check_known(kind: str, numbers: varints.Integers, known: Known[int]) -> Non
 
 
 def serialise_index(
-    streams: Sequence[StreamEntry], layouts: Sequence[Layout], contexts: Sequence[ContextModel], spans: Sequence[Span]
+    streams: Sequence[StreamEntry],
+    layouts: Sequence[Layout],
+    contexts: Sequence[ContextModel],
+    spans: Sequence[Span],
+    formulas: Sequence[Formula] = (),
 ) -> bytes:
     """The index before compression; the inverse of `_parse_index` and `Index.spans`."""
     numbers = [number for entry in streams for number in astuple(entry)]
@@ -278,6 +295,9 @@ def serialise_index(
         numbers += [varints.fold(start - before) for before, start in pairwise((0, *layout.starts))]
     numbers.append(len(contexts))
     numbers += [number for model in contexts for number in astuple(model)]
+    numbers.append(len(formulas))
+    for formula in formulas:
+        numbers += [formula.operation, *formula.operands]
     numbers += [span.predictor for span in spans]
     numbers += [span.correction for span in spans]
     numbers += [span.length for span in spans]

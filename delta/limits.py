@@ -16,7 +16,7 @@ class Limits:
 
     `output_bytes` bounds the restored file, `window_bytes` the piece that is decoded at once, `buffer_bytes` the sum of
     what all streams buffer, `index_bytes` the decoded list of spans, `table_bytes` the shared table, `wall_s` the
-    elapsed time. `layouts`, their `layout_starts` and `contexts` count what the index lists of them.
+    elapsed time. `formulas`, `layouts`, their `layout_starts` and `contexts` count what the index lists of them.
     """
 
     output_bytes: int = 2 * GIB
@@ -26,6 +26,7 @@ class Limits:
     table_bytes: int = 4 * MIB
     spans: int = 1 << 18
     streams: int = 64
+    formulas: int = 1 << 14
     layouts: int = 1 << 14
     layout_starts: int = 1 << 18
     contexts: int = 1 << 14

@@ -71,5 +71,8 @@ class Sources(Protocol):
     def contexts(self, model: int, predicted: Items, first: int) -> Contexts | None:
         """The contexts of predicted items (unsigned, `first` the number of the first in its span); none for model 0."""
 
+    def computed(self, formula: int, first: int, count: int) -> Items:
+        """Items `first` to `first + count` of a formula of the patch."""
+
     def prepared(self, make: Callable[[], Prepared]) -> Prepared:
         """What `make` gives, made with the first piece of a span and kept until its last: one such thing a span."""

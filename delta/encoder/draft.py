@@ -12,6 +12,7 @@ from delta.corrections import CORRECTIONS
 from delta.corrections.exact import Exact
 from delta.encoder.coded import CodedWriter
 from delta.encoder.effort import Settings
+from delta.encoder.terms import Term, TermNumbers
 from delta.encoder.way import ContextPlan, InBlocks, InContext, Operand, Proposal, Way
 from delta.encoder.writers import WINDOW_BYTES, BlockWriter, TextWriter, code_blocks
 from delta.format import FORMAT_VERSION, Header, Identity, serialise_index
@@ -80,13 +81,14 @@ class Draft:
         self._blocks: dict[Key, BlockWriter] = {}
         self._coded: dict[Key, CodedWriter] = {}
         self._table = bytearray()
-        self._layouts: list[Layout] = []
+        self._terms = TermNumbers()
         self._contexts: list[ContextModel] = []
 
     @property
     def reads_base(self) -> bool:
         """Whether any span does; if none, the patch is packed."""
-        return any(PREDICTORS[planned.predictor].reads_base for planned in self._spans)
+        reads = any(PREDICTORS[planned.predictor].reads_base for planned in self._spans)
+        return reads or bool(self._terms.formulas)
 
     def copy(self, base_offset: int, length: int) -> None:
         """Bytes of the base; joins the copy before it where that goes on."""
@@ -135,9 +137,9 @@ class Draft:
         if isinstance(operand, bytes):
             return self._put_in_table(operand)
         if isinstance(operand, Layout):
-            if operand not in self._layouts:
-                self._layouts.append(operand)
-            return self._layouts.index(operand) + 1
+            return self._terms.of_layout(operand)
+        if isinstance(operand, Term):
+            return self._terms.of(operand)
         return operand
 
     def _put_in_table(self, chunk: bytes) -> int:
@@ -185,7 +187,9 @@ class Draft:
         """The patch's bytes, in pieces. `base` is named only where a span reads it."""
         streams, numbers = self._finished_streams()
         spans = [planned.span(numbers) for planned in self._spans]
-        index = serialise_index([entry for entry, _ in streams], self._layouts, self._contexts, spans)
+        index = serialise_index(
+            [entry for entry, _ in streams], self._terms.layouts, self._contexts, spans, self._terms.formulas
+        )
         coded_index = zstd.compress(index, level=self._settings.zstd_level)
         header = Header(
             version=FORMAT_VERSION,

@@ -12,12 +12,13 @@ import numpy.typing as npt
 from delta.arrays import Items, unsigned
 from delta.contexts import NO_SHIFTS, NOTHING, ContextModel
 from delta.corrections.exact import Exact
+from delta.encoder.terms import Term
 from delta.encoder.writers import Block
 from delta.entropy.symbols import Mapping
 from delta.layouts import Layout
 from delta.spans import Contexts
 
-Operand = int | bytes | Layout | None
+Operand = int | bytes | Layout | Term | None
 """`None` is no layout: items as they stand."""
 
 Shifts = npt.NDArray[np.int16]

@@ -5,6 +5,7 @@ the encoder's reason to choose it, a file in `delta/encoder/ways`. Numbers are n
 """
 
 from delta.predictors.base import Predictor
+from delta.predictors.computed import Computed
 from delta.predictors.copy import Copy
 from delta.predictors.literal import Literal
 from delta.predictors.low_rank import LowRank
@@ -13,7 +14,7 @@ from delta.predictors.relaid import Relaid
 from delta.predictors.table import Table
 from delta.predictors.zeros import Zeros
 
-_ALL: tuple[Predictor, ...] = (Copy(), Literal(), Table(), Relaid(), Zeros(), Quantise(), LowRank())
+_ALL: tuple[Predictor, ...] = (Copy(), Literal(), Table(), Relaid(), Zeros(), Quantise(), Computed(), LowRank())
 
 PREDICTORS: dict[int, Predictor] = {predictor.number: predictor for predictor in _ALL}
 

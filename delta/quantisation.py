@@ -1,0 +1,104 @@
+"""Grids of integer codes, as ONNX Runtime's own quantiser lays them (onnxruntime/quantization/quant_utils.py).
+
+Only additions, multiplications, divisions and roundings that IEEE 754 fixes, in the precision that it uses, so every
+processor gets its codes, scales and zero points to the bit.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from delta.arrays import Items
+from delta.floats import Floats, quiet
+
+INT8, UINT8, INT4, UINT4 = range(4)
+"""Types of codes by their number in the format."""
+BOUNDS = ((-128, 127), (0, 255), (-8, 7), (0, 15))
+
+Channels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How a grid is laid: codes of a type, over the range from -`below` to `above`, `symmetric` around zero or not."""
+
+    code_type: int
+    below: int
+    above: int
+    symmetric: bool
+
+    @property
+    def codes(self) -> np.dtype[Any]:
+        """What a code is held as: int8 or uint8."""
+        return np.dtype(np.int8 if BOUNDS[self.code_type][0] else np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A scale (of the weights' type) and a zero point (int8 or uint8) for each channel."""
+
+    scales: Floats
+    zero_points: Items
+
+
+def channels_of(first: int, count: int, inner: int, channels: int) -> Channels:
+    """The channel of items `first` to `first + count`: every `inner` items the next, round and round."""
+    return (np.arange(first, first + count, dtype=np.int64) // inner) % channels
+
+
+def widen_peaks(lowest: Floats, highest: Floats, items: Floats, first: int, inner: int) -> None:
+    """Take `items`, the first of which has the number `first`, into the least and greatest of each channel, in place."""
+    starts = np.arange(-(first % inner), items.size, inner).clip(0)
+    channel = (starts + first) // inner % lowest.size
+    np.fmin.at(lowest, channel, np.fmin.reduceat(items, starts))
+    np.fmax.at(highest, channel, np.fmax.reduceat(items, starts))
+
+
+def grid_of(lowest: Floats, highest: Floats, rule: Rule) -> Grid:
+    """The grid of channels whose weights lie between `lowest` (0 or less) and `highest` (0 or more): `compute_scale_zp`.
+
+    A channel without extent gets scale 1 and zero point 0.
+    """
+    low, high = lowest.astype(np.float64), highest.astype(np.float64)
+    if rule.symmetric:
+        high = np.maximum(-low, high)
+        low = -high
+    with np.errstate(all="ignore"):
+        exact = (high - low) / np.float64(rule.below + rule.above)
+        scales = exact.astype(lowest.dtype)
+        middle = np.full(scales.size, (rule.above - rule.below) / 2.0)
+        zero_points = np.rint(middle if rule.symmetric else -rule.below - low / exact)
+    half = lowest.dtype == np.float16
+    flat = scales < np.finfo(np.float16).smallest_subnormal if half else exact < np.finfo(np.float32).tiny
+    scales[flat] = 1
+    zero_points[flat] = 0
+    bounded = np.clip(np.nan_to_num(zero_points), *BOUNDS[rule.code_type])
+    return Grid(scales, bounded.astype(np.int16).astype(rule.codes))
+
+
+def codes(weights: Floats, scales: Floats, zero_points: Items, code_type: int) -> Items:
+    """The codes of `weights`, all arrays of one shape: `quantize_nparray`. What is no number becomes 0 or a bound."""
+    low, high = BOUNDS[code_type]
+    with np.errstate(all="ignore"):
+        rounded = np.rint(weights.astype(np.float32) / scales.astype(np.float32)) + zero_points.astype(np.float32)
+    bounded = np.clip(rounded, np.float32(low), np.float32(high))
+    numbers = np.where(np.isnan(bounded), np.float32(0), bounded)
+    return numbers.astype(np.int16).astype(np.int8 if low else np.uint8)
+
+
+def bias_codes(biases: Floats, scales: Floats) -> Items:
+    """`rint(bias / scale)` in float64, within int32: `quantize_bias_static_impl`."""
+    bounds = np.iinfo(np.int32)
+    with np.errstate(all="ignore"):
+        rounded = np.rint(biases.astype(np.float64) / scales.astype(np.float64))
+    bounded = np.nan_to_num(rounded, posinf=bounds.max, neginf=bounds.min).clip(bounds.min, bounds.max)
+    return bounded.astype(np.int32)
+
+
+def scaled(scales: Floats, factor: np.float32) -> Floats:
+    """Scales times a factor, rounded once."""
+    with np.errstate(all="ignore"):
+        products = scales.astype(np.float32) * factor
+        return quiet(products.astype(scales.dtype))
