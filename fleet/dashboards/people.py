@@ -20,17 +20,20 @@ from access.models import Scope
 # An agent speaks HTTP without TLS only to these, unless it is told otherwise.
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
+BUILDERS = (Scope.OPERATE, Scope.PUBLISH)
+
 P = ParamSpec("P")
 PersonView = Callable[Concatenate[HttpRequest, Actor, P], HttpResponse]
 RequestView = Callable[Concatenate[HttpRequest, P], HttpResponse]
 
 
-def _for_people(scope: Scope, view: PersonView[P]) -> RequestView[P]:
+def _for_people(view: PersonView[P], *scopes: Scope) -> RequestView[P]:
     @wraps(view)
     def checked(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         actor = actor_of(request)
-        if scope not in actor.scopes:
-            raise PermissionDenied(f"{actor.name} has no role that allows `{scope.value}`; ask an admin for one")
+        if actor.scopes.isdisjoint(scopes):
+            needed = " or ".join(f"`{scope.value}`" for scope in scopes)
+            raise PermissionDenied(f"{actor.name} has no role that allows {needed}; ask an admin for one")
         return view(request, actor, *args, **kwargs)
 
     return never_cache(login_required(checked))
@@ -38,17 +41,22 @@ def _for_people(scope: Scope, view: PersonView[P]) -> RequestView[P]:
 
 def page(view: PersonView[P]) -> RequestView[P]:
     """A page for everybody who may read; others are sent to the login page, or told what they lack."""
-    return require_safe(_for_people(Scope.READ, view))
+    return require_safe(_for_people(view, Scope.READ))
 
 
 def operators_page(view: PersonView[P]) -> RequestView[P]:
     """A page with a form that changes the fleet: operators and admins only, also to look."""
-    return require_http_methods(["GET", "HEAD", "POST"])(_for_people(Scope.OPERATE, view))
+    return require_http_methods(["GET", "HEAD", "POST"])(_for_people(view, Scope.OPERATE))
 
 
 def operation(view: PersonView[P]) -> RequestView[P]:
     """A form's POST that changes the fleet: operators and admins only."""
-    return require_POST(_for_people(Scope.OPERATE, view))
+    return require_POST(_for_people(view, Scope.OPERATE))
+
+
+def patch_operation(view: PersonView[P]) -> RequestView[P]:
+    """A form's POST that has patches built: publishers too, who know what they will publish next."""
+    return require_POST(_for_people(view, *BUILDERS))
 
 
 def render_page(
@@ -59,6 +67,7 @@ def render_page(
     shared = {
         "actor": actor,
         "may_operate": Scope.OPERATE in actor.scopes,
+        "may_build": not actor.scopes.isdisjoint(BUILDERS),
         "may_administer": Scope.ADMINISTER in actor.scopes,
         "server_is_in_clear": not request.is_secure() and urlsplit(server_url).hostname not in LOOPBACK,
         "server_url": server_url,

@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from fleet.dashboards.views import benchmarks, devices, models, overview, rollouts
+from fleet.dashboards.views import benchmarks, devices, models, overview, patches, rollouts
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
@@ -11,6 +11,8 @@ urlpatterns = [
     path("logout/", LogoutView.as_view(), name="logout"),
     path("models/", models.model_lines, name="model-lines"),
     path("models/<str:name>/", models.model_line, name="model-line"),
+    path("models/<str:name>/deltas/", patches.patches, name="patches"),
+    path("models/<str:name>/deltas/build/", patches.build_patches, name="build-patches"),
     path("rollouts/", rollouts.rollouts, name="rollouts"),
     path("rollouts/new/", rollouts.new_rollout, name="new-rollout"),
     path("rollouts/<uuid:rollout_id>/", rollouts.rollout, name="rollout"),

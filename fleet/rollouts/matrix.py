@@ -11,7 +11,7 @@ from registry.deltas.planning import Pair, PlannedPair, Status
 from registry.deltas.queries import patches_of
 from registry.models import Artifact, ModelLine, Patch, Variant
 
-_STATUS_OF = {
+STATUS_OF = {
     Patch.State.WANTED: Status.PLANNED,
     Patch.State.BUILDING: Status.BUILDING,
     Patch.State.READY: Status.BUILT,
@@ -139,7 +139,7 @@ def _cell(
     """What the plan says, with what is recorded of the patch; without a plan, what is recorded."""
     target_bytes = artifacts[pair.target].size_bytes
     if planned is None:
-        status = _STATUS_OF[Patch.State(patch.state)] if patch else Status.NOT_WORTH_IT
+        status = STATUS_OF[Patch.State(patch.state)] if patch else Status.NOT_WORTH_IT
         planned = PlannedPair(
             pair,
             status,

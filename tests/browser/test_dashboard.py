@@ -11,7 +11,9 @@ from tests.factories.scenario import VARIANTS
 pytestmark = pytest.mark.browser
 
 VARIANT_COUNT = sum(len(forms) for forms in VARIANTS.values())
-PATHS = ["/", "/models/", "/models/digits/", "/rollouts/", "/rollouts/new/", "/devices/", "/benchmarks/"]
+PATHS = [
+    "/", "/models/", "/models/digits/", "/models/digits/deltas/", "/rollouts/", "/rollouts/new/", "/devices/", "/benchmarks/",
+]  # fmt: skip
 
 
 def rollout_path(page: Page, variant: str) -> str:
@@ -72,6 +74,21 @@ def test_no_page_is_wider_than_its_window(open_tab: OpenTab, width: int, dark: b
         tab.open(path)
         assert tab.overflow_px() == 0, path
     assert tab.complaints == []
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_matrix_of_patches_scrolls_in_its_own_box_and_keeps_its_names(open_tab: OpenTab, width: int) -> None:
+    page = open_tab("viewer", width=width).open("/models/digits/deltas/")
+    box = page.locator(".matrix-box")
+    first = box.get_by_role("rowheader", name=re.compile(r"^1\.0\.0 fp32"))
+    before = first.bounding_box()
+    box.evaluate("element => element.scrollTo(10_000, 10_000)")
+    after = first.bounding_box()
+    assert before is not None
+    assert after is not None
+    assert after["x"] == before["x"]
+    scrolls: bool = box.evaluate("element => element.scrollWidth > element.clientWidth")
+    assert scrolls == (width == 400)
 
 
 def test_keyboard_reaches_the_content_first(open_tab: OpenTab) -> None:

@@ -1,16 +1,20 @@
 """One model line: its variants with what they are worth, what they cost today's fleet, and how fast they were measured."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+
+from django.db.models import Count
 
 from fleet.dashboards import formats
 from fleet.dashboards.charts.accuracy_cost import VariantPoint, pareto_front
 from fleet.dashboards.queries.field import Holding, LineInField, lines_in_field
 from fleet.dashboards.queries.measurements import Latency, latency_by_artifact
+from fleet.dashboards.queries.patch_page import STATUS_WORDS
 from fleet.ledger.forecast import PREVIOUS, THERE
 from fleet.ledger.queries import VariantCost, costs_of_variants
-from registry.models import Artifact, Evaluation, ModelLine, Patch, Variant, Version
+from fleet.rollouts.matrix import STATUS_OF
+from registry.models import Evaluation, ModelLine, Patch, Variant, Version
 from registry.queries import versions_of
 
 
@@ -71,27 +75,15 @@ class VariantRow:
 
 
 @dataclass(frozen=True, slots=True)
-class DeltaMatrix:
-    """Bytes from each base (None: from nothing) to each target of the line.
-
-    Attributes:
-        rows: a base and, for each target, its patch if one is wanted or made.
-    """
-
-    targets: list[tuple[str, Artifact]]
-    rows: list[tuple[str, list[tuple[Artifact, Patch | None, bool]]]]
-
-
-@dataclass(frozen=True, slots=True)
 class ModelPage:
-    """What the page of a model line shows."""
+    """What the page of a model line shows; `patches` counts them by state."""
 
     field: LineInField
     versions: list[Version]
     qualities: list[Quality]
     quality: Quality | None
     rows: list[VariantRow]
-    matrix: DeltaMatrix
+    patches: dict[str, int]
 
     @property
     def unplaced(self) -> list[VariantRow]:
@@ -112,7 +104,7 @@ def model_page(model_line: ModelLine, *, quality_key: str = "") -> ModelPage:
         qualities=qualities,
         quality=quality,
         rows=_rows(model_line, variants, quality, field.most),
-        matrix=delta_matrix(variants),
+        patches=patch_counts(variants),
     )
 
 
@@ -190,31 +182,11 @@ def _evaluation(variant: Variant, quality: Quality | None) -> Evaluation | None:
     return max(measured, key=lambda each: (each.sample_count, each.pk), default=None)
 
 
-def delta_matrix(variants: Sequence[tuple[Version, Variant]]) -> DeltaMatrix:
-    """The line's patches as a table. One query.
-
-    Rows are what a patch starts from: nothing (packed), the line's own artifacts, and foreign ones that a patch was made from. Of several formats
-    the newest stands.
-    """
-    targets: dict[int, tuple[str, Artifact]] = {}
-    for version, variant in variants:
-        targets.setdefault(variant.artifact_id, (f"{version.version} {variant.name}", variant.artifact))
-    patches = Patch.objects.filter(target_id__in=targets).select_related("base").order_by("patch_format")
-    by_pair = {(patch.base_id, patch.target_id): patch for patch in patches}
-    bases: dict[int | None, str] = {None: "nothing (packed)"}
-    for patch in by_pair.values():
-        if patch.base is not None:
-            bases[patch.base_id] = (
-                targets[patch.base.pk][0] if patch.base.pk in targets else f"foreign {patch.base.sha256[:12]}…"
-            )
-    rows = [
-        (
-            name,
-            [
-                (artifact, by_pair.get((base_id, artifact.pk)), base_id == artifact.pk)
-                for _, artifact in targets.values()
-            ],
-        )
-        for base_id, name in bases.items()
-    ]
-    return DeltaMatrix(list(targets.values()), rows if by_pair else [])
+def patch_counts(variants: Iterable[tuple[Version, Variant]]) -> dict[str, int]:
+    """How many patches to these variants stand in each state, in the words of the page that shows them. One query."""
+    targets = {variant.artifact_id for _, variant in variants}
+    rows = Patch.objects.filter(target__in=targets).order_by().values_list("state").annotate(count=Count("pk"))
+    counts: Counter[str] = Counter()
+    for state, count in rows:
+        counts[STATUS_WORDS[STATUS_OF[Patch.State(state)]]] += count
+    return {words: counts[words] for words in STATUS_WORDS.values() if counts[words]}

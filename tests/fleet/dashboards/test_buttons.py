@@ -8,6 +8,7 @@ from django.test import Client
 from access.models import AuditRecord, Role
 from fleet.devices.models import Installation
 from fleet.rollouts.models import Rollout
+from registry.models import Patch
 from tests.factories.people import make_person
 from tests.factories.scenario import Scenario, make_scenario
 from tests.fleet.dashboards.conftest import ClientOf
@@ -145,3 +146,36 @@ def test_plan_with_a_wrong_wait_is_told_beside_the_field(operator: Client, scena
     response = operator.post("/rollouts/new/", {"variant": variant.pk, "wait_for_delta_s": -1})
     assert response.status_code == 400
     assert "greater than or equal to 0" in response.content.decode()
+
+
+# --- Patches --------------------------------------------------------------------------------------------------------
+
+BUILD = "/models/digits/deltas/build/"
+
+
+@pytest.mark.parametrize("role", [Role.OPERATOR, Role.PUBLISHER])
+def test_operators_and_publishers_have_patches_built(client_of: ClientOf, scenario: Scenario, role: Role) -> None:
+    client = client_of(role)
+    assert "Build what is planned" in client.get("/models/digits/deltas/").content.decode()
+    before = Patch.objects.count()
+    answer = client.post(BUILD, {"budget_mb": "50", "budget_s": "600", "effort": ""}, follow=True)
+    assert answer.redirect_chain == [("/models/digits/deltas/", 302)]
+    assert "asked for." in answer.content.decode()
+    assert Patch.objects.count() > before
+    record = AuditRecord.objects.get(action="order_patches")
+    assert (record.actor, record.subject) == (f"person:{role.value}", "digits")
+
+
+def test_viewer_has_no_patches_built(viewer: Client, scenario: Scenario) -> None:
+    before = Patch.objects.count()
+    assert "Build what is planned" not in viewer.get("/models/digits/deltas/").content.decode()
+    assert viewer.post(BUILD).status_code == 403
+    assert viewer.get(BUILD).status_code == 405
+    assert Patch.objects.count() == before
+
+
+def test_budget_that_is_no_number_asks_for_nothing(operator: Client, scenario: Scenario) -> None:
+    before = Patch.objects.count()
+    answer = operator.post(BUILD, {"budget_mb": "much"}, follow=True)
+    assert "Nothing was asked for" in answer.content.decode()
+    assert Patch.objects.count() == before

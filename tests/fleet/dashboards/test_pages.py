@@ -15,7 +15,7 @@ from access.models import Role
 from fleet.devices.models import Device, Installation
 from fleet.measurements.models import BenchmarkReport
 from fleet.rollouts.models import Rollout
-from registry.models import Patch, Version
+from registry.models import ModelLine, Patch, Version
 from registry.services import yank_version
 from tests.factories.people import PASSWORD, make_person
 from tests.factories.scenario import Scenario, make_scenario
@@ -37,6 +37,8 @@ def every_page(scenario: Scenario) -> list[str]:
     return [
         *LISTS,
         "/models/digits/",
+        "/models/digits/deltas/",
+        "/models/digits/deltas/?budget_mb=1&budget_s=5&effort=max",
         f"/rollouts/{scenario.running.pk}/",
         f"/rollouts/{scenario.running.pk}/live/",
         f"/rollouts/{scenario.draft.pk}/",
@@ -203,15 +205,47 @@ def test_model_page_offers_operators_every_published_variant(operator: Client) -
         assert f"/rollouts/new/?variant={variant.pk}" in page
 
 
-def test_patches_show_their_bytes_their_state_and_what_was_never_asked_for(viewer: Client) -> None:
+def test_model_page_counts_patches_and_leads_to_their_matrix(viewer: Client) -> None:
+    make_scenario(3)
+    page = text_of(viewer.get("/models/digits/"))
+    assert "<strong>11</strong> built · <strong>1</strong> planned" in page
+    assert 'href="/models/digits/deltas/"' in page
+
+
+def test_matrix_shows_bytes_share_effort_and_what_failed_and_why(viewer: Client) -> None:
     make_scenario(3)
     Patch.objects.filter(base=None, target__variants__name="fp16").update(
         state="failed", artifact=None, failure="the child ran out of memory"
     )
-    page = text_of(viewer.get("/models/digits/"))
-    assert "512.3 kB<small>56.7 %</small>" in page
-    assert ">wanted</span>" in page
+    page = text_of(viewer.get("/models/digits/deltas/"))
+    assert "512.3 kB</span><small>56.7 % · max</small>" in page
     assert 'title="the child ran out of memory">failed</span>' in page
+    assert '<td class="prose">the child ran out of memory</td>' in page
+    assert "every device that holds it has a way as short" in page
+    assert "3 devices" in page
+
+
+def test_matrix_without_devices_has_the_packed_files(viewer: Client) -> None:
+    make_scenario(0)
+    page = text_of(viewer.get("/models/digits/deltas/"))
+    assert "nothing (packed)<small>0 devices</small>" in page
+    assert "86.0 % · max" in page
+
+
+def test_matrix_of_a_line_without_versions_says_so(viewer: Client) -> None:
+    ModelLine.objects.create(name="empty")
+    assert "nothing is to be built" in text_of(viewer.get("/models/empty/deltas/"))
+    assert viewer.get("/models/none/deltas/").status_code == 404
+
+
+def test_plan_of_a_budget_is_shown_and_a_wrong_one_refused(viewer: Client) -> None:
+    make_scenario(3)
+    page = text_of(viewer.get("/models/digits/deltas/?budget_mb=0&budget_s=0"))
+    assert ">over budget</span>" in page
+    assert "left are 0 B and 0 s" in page
+    refused = viewer.get("/models/digits/deltas/?budget_mb=-1")
+    assert refused.status_code == 400
+    assert "Store, MB: Ensure this value" in text_of(refused)
 
 
 def test_qualities_are_chosen_by_metric_and_data_set(viewer: Client) -> None:

@@ -14,6 +14,7 @@ BOUNDS = {
     "/": 16,
     "/models/": 7,
     "/models/digits/": 28,
+    "/models/digits/deltas/": 24,
     "/rollouts/": 8,
     "/rollouts/new/?variant={variant}": 24,
     "/rollouts/{running}/": 15,
