@@ -1,4 +1,4 @@
-"""The base's tensors, found by name and by content."""
+"""The base's tensors, found by name, by likeness and by content."""
 
 import hashlib
 from collections import defaultdict
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from delta.arrays import ITEM_TYPES, Items, Octets
+from delta.encoder.matching.likeness import MIN_ITEMS, UNLIKE, Likeness, Likenesses
 from delta.encoder.onnx_tensors import TensorRef
 from delta.layouts import Layout
 
@@ -21,26 +22,33 @@ class Counterpart:
 class BaseTensors:
     """Looks up what a tensor of the new file may be predicted from."""
 
-    def __init__(self, file: Octets, tensors: Sequence[TensorRef]) -> None:
+    def __init__(self, file: Octets, tensors: Sequence[TensorRef], new: Octets) -> None:
         self._file = file
+        self._new = new
         self._by_name: dict[str, list[TensorRef]] = defaultdict(list)
         self._by_size: dict[int, list[TensorRef]] = defaultdict(list)
+        self._by_form: dict[tuple[int, int], list[TensorRef]] = defaultdict(list)
         self._digests: dict[int, dict[bytes, TensorRef]] = {}
+        self._likenesses = Likenesses(self.values)
+        self._counterparts: dict[tuple[TensorRef, int], list[Counterpart]] = {}
         for tensor in tensors:
             self._by_name[tensor.name].append(tensor)
             self._by_size[tensor.size].append(tensor)
+            self._by_form[tensor.data_type, tensor.items].append(tensor)
 
     def named(self, name: str) -> list[TensorRef]:
         """All tensors of that name; subgraphs may repeat one."""
         return self._by_name.get(name, [])
 
-    def counterparts(self, tensor: TensorRef) -> list[Counterpart]:
-        """Those of the same type and size that it may come from, the likeliest first: of the same name."""
-        return [
-            Counterpart(old)
-            for old in self.named(tensor.name)
-            if old.data_type == tensor.data_type and old.size == tensor.size
-        ]
+    def counterparts(self, tensor: TensorRef, data_type: int | None = None) -> list[Counterpart]:
+        """Those of a data type (its own by default) and as many items that it may come from, the likeliest first.
+
+        Of the same name, unless sampled values have nothing in common; else the one most alike, in whatever layout.
+        """
+        key = (tensor, tensor.data_type if data_type is None else data_type)
+        if key not in self._counterparts:
+            self._counterparts[key] = [Counterpart(found.old, found.layout) for found in self._alike(*key)]
+        return self._counterparts[key]
 
     def identical(self, content: Octets) -> TensorRef | None:
         """One with exactly these bytes, whatever its name."""
@@ -59,6 +67,21 @@ class BaseTensors:
         if old.layout is None:
             return self._octets(old.tensor).view(kind)
         return old.layout.gather(self._read, old.tensor.offset, kind.itemsize, 0, old.layout.items).view(kind)
+
+    def _alike(self, tensor: TensorRef, data_type: int) -> list[Likeness]:
+        same_form = self._by_form.get((data_type, tensor.items), [])
+        named = [old for old in self.named(tensor.name) if old in same_form]
+        if tensor.items < MIN_ITEMS:
+            return [Likeness(old, None, None) for old in named]
+        items = self._new[tensor.offset : tensor.end].view(ITEM_TYPES[tensor.item])
+        found = [self._likenesses.best(tensor, items, [old]) for old in named]
+        if not any(likeness.convincing for likeness in found) and same_form:
+            other = self._likenesses.best(tensor, items, same_form)
+            if not other.convincing:
+                other = self._likenesses.best_in_blocks(tensor, items, named or same_form) or other
+            found = [other, *found] if other.convincing else found
+        distinct = {(likeness.old, likeness.layout): likeness for likeness in found}
+        return [one for one in distinct.values() if one.correlation is None or one.correlation >= UNLIKE]
 
     def _read(self, offset: int, length: int) -> Octets:
         return self._file[offset : offset + length]

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from delta.arrays import ITEM_NAMES
+from delta.arrays import ITEM_NAMES, ITEM_TYPES
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MODEL_GRAPH, _MODEL_FUNCTIONS = 7, 25
@@ -50,6 +50,11 @@ class TensorRef:
     def item(self) -> int:
         """The number of the item type that its values are coded as."""
         return ITEM_NAMES.index(ITEM_BY_DATA_TYPE[self.data_type])
+
+    @property
+    def items(self) -> int:
+        """How many of these there are; packed int4 counts as bytes."""
+        return self.size // ITEM_TYPES[self.item].itemsize
 
     @property
     def is_float(self) -> bool:

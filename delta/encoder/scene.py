@@ -8,17 +8,23 @@ import numpy as np
 from delta.arrays import ITEM_TYPES, Items, Octets
 from delta.encoder.base_tensors import BaseTensors
 from delta.encoder.effort import Settings
+from delta.encoder.numbers import Numbers
 from delta.encoder.onnx_tensors import TensorRef, find_tensors
+from delta.encoder.quantised_tensors import QuantisedTensors
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The new file with its tensors (`named`: by name, subgraphs may repeat one), and the base's tensors."""
+    """The new file with its tensors (`named`: by name, subgraphs may repeat one), the base's tensors, their numbers, and what
+    is `quantised` from these.
+    """
 
     new: Octets
     tensors: list[TensorRef]
     named: dict[str, list[TensorRef]]
     base: BaseTensors
+    numbers: Numbers
+    quantised: QuantisedTensors
     settings: Settings
 
     @classmethod
@@ -29,7 +35,10 @@ class Scene:
         for tensor in tensors:
             named[tensor.name].append(tensor)
         base_file = np.empty(0, np.uint8) if base is None else base
-        return cls(new, tensors, dict(named), BaseTensors(base_file, find_tensors(base_file.data)), settings)
+        old = find_tensors(base_file.data)
+        numbers = Numbers(base_file, old)
+        quantised = QuantisedTensors(new, tensors, numbers)
+        return cls(new, tensors, dict(named), BaseTensors(base_file, old, new), numbers, quantised, settings)
 
     def octets(self, tensor: TensorRef) -> Octets:
         """The bytes of a tensor of the new file."""

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from delta.encoder.onnx_tensors import TensorRef
 from delta.encoder.scene import Scene
 from delta.encoder.way import Proposal
-from delta.encoder.ways import identical, literal, moved, palette, quantised, steps
+from delta.encoder.ways import identical, literal, moved, palette, quantised, rearranged, steps
 
 _PROPOSERS: tuple[Callable[[TensorRef, Scene], Iterator[Proposal]], ...] = (
     identical.propose,
+    rearranged.propose,
     quantised.propose,
     steps.propose,
     palette.propose,

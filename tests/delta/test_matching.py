@@ -1,0 +1,115 @@
+"""Weights that a release kept or only tuned, under another name, in another order or layout: what a patch costs then."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from delta.encoder import Effort
+from delta.encoder.effort import SETTINGS
+from delta.encoder.scene import Scene
+from tests.delta.conftest import RoundTrip, build
+
+Array = NDArray[np.generic]
+Rearrange = Callable[[Array], Array]
+
+HIDDEN, INPUTS = 48, 40
+MOST_BYTES = 450
+"""Of a patch for weights that are all there: header, index, a graph with another name."""
+
+
+def random(*shape: int, seed: int = 3) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).normal(0, 0.1, shape).astype(np.float32)
+
+
+def tuned(weights: Array) -> Array:
+    """Every weight moved by a hundredth of its spread."""
+    change = np.random.default_rng(4).normal(0, 1e-3, weights.shape)
+    return (weights.astype(np.float64) + change).astype(weights.dtype)
+
+
+def in_order(*order: int) -> Rearrange:
+    """Equal blocks of rows in another order, such as the gates of an LSTM."""
+    return lambda weights: np.concatenate([np.split(weights, len(order))[block] for block in order])
+
+
+def scene(base: bytes, new: bytes) -> Scene:
+    return Scene.of(np.frombuffer(base, np.uint8), np.frombuffer(new, np.uint8), SETTINGS[Effort.MAX])
+
+
+REARRANGED: dict[str, tuple[tuple[int, ...], Rearrange]] = {
+    "transposed": ((60, 90), lambda weights: weights.T),
+    "transposed square": ((64, 64), lambda weights: weights.T),
+    "channels last": ((48, 32, 3, 3), lambda weights: weights.transpose(0, 2, 3, 1)),
+    "input and output swapped": ((32, 32, 3, 3), lambda weights: weights.transpose(1, 0, 2, 3)),
+    "kernel first": ((48, 32, 3, 5), lambda weights: weights.transpose(2, 3, 1, 0)),
+    "reshaped": ((48, 32, 3, 3), lambda weights: weights.reshape(48, -1)),
+    "transposed and squeezed": ((64, 96, 1, 1), lambda weights: weights[:, :, 0, 0].T),
+    "LSTM gates": ((4 * HIDDEN, INPUTS), in_order(0, 2, 3, 1)),
+    "GRU gates": ((3 * HIDDEN, INPUTS), in_order(1, 0, 2)),
+    "LSTM gates of two directions": ((8 * HIDDEN, INPUTS), in_order(4, 6, 7, 5, 0, 2, 3, 1)),
+    "LSTM gates, transposed": ((INPUTS, 4 * HIDDEN), lambda weights: in_order(0, 3, 1, 2)(weights.T)),
+}
+ALL = pytest.mark.parametrize("how", REARRANGED)
+
+
+@ALL
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("name", ["weight", "renamed"])
+def test_rearranged_weights_cost_next_to_nothing(
+    round_trip: RoundTrip, how: str, dtype: type[np.generic], name: str
+) -> None:
+    shape, rearrange = REARRANGED[how]
+    weights = random(*shape).astype(dtype)
+    others = {"other": random(*shape, seed=5).astype(dtype)}
+    new = build({name: np.ascontiguousarray(rearrange(weights)), **others})
+    assert len(round_trip(build({"weight": weights, **others}), new)) < MOST_BYTES
+
+
+@ALL
+def test_tuned_weights_are_predicted_wherever_they_went(round_trip: RoundTrip, how: str) -> None:
+    """As many bytes as when they stay where they were, but for the graph."""
+    shape, rearrange = REARRANGED[how]
+    base = build({"other": random(*shape, seed=5), "weight": random(*shape)})
+    stayed = len(round_trip(base, build({"weight": tuned(random(*shape))})))
+    new = build({"renamed": np.ascontiguousarray(rearrange(tuned(random(*shape))))})
+    assert len(round_trip(base, new)) < 1.05 * stayed + 100
+
+
+def test_codes_in_another_order_cost_next_to_nothing(round_trip: RoundTrip) -> None:
+    codes = np.clip(np.rint(random(80, 120) * 300), -128, 127).astype(np.int8)
+    assert len(round_trip(build({"codes": codes}), build({"renamed": np.ascontiguousarray(codes.T)}))) < MOST_BYTES
+
+
+def test_the_same_seed_gives_no_counterpart_to_weights_trained_anew() -> None:
+    base, new = build({"weight": random(64, 64)}), build({"weight": random(64, 64, seed=9)})
+    seen = scene(base, new)
+    assert not seen.base.counterparts(seen.tensors[0])
+
+
+def test_a_name_that_went_to_other_weights_does_not_mislead() -> None:
+    """As when layers are counted anew: the likeness of the values says where they come from."""
+    one, other = random(64, 64), random(64, 64, seed=9)
+    seen = scene(build({"layer.0": one, "layer.1": other}), build({"layer.1": tuned(one), "layer.2": tuned(other)}))
+    assert [seen.base.counterparts(tensor)[0].tensor.name for tensor in seen.tensors] == ["layer.0", "layer.1"]
+
+
+def test_constant_and_tiny_tensors_go_by_their_name() -> None:
+    tensors: dict[str, Array] = {"zeros": np.zeros(64, np.float32), "tiny": random(3)}
+    changed: dict[str, Array] = {"zeros": np.full(64, 2, np.float32), "tiny": random(3, seed=9)}
+    seen = scene(build(tensors), build(changed))
+    for tensor in seen.tensors:
+        assert [old.tensor.name for old in seen.base.counterparts(tensor)] == [tensor.name]
+
+
+@ALL
+def test_a_counterpart_may_be_of_another_type(how: str) -> None:
+    shape, rearrange = REARRANGED[how]
+    weights = random(*shape)
+    halves = np.ascontiguousarray(rearrange(weights).astype(np.float16))
+    seen = scene(build({"weight": weights}), build({"other": halves}))
+    tensor = seen.tensors[0]
+    assert not seen.base.counterparts(tensor)
+    (old,) = seen.base.counterparts(tensor, data_type=1)
+    assert np.array_equal(seen.base.values(old).astype(np.float16), seen.values(tensor))
