@@ -22,6 +22,8 @@ def result_of(codec: Codec, pair: Pair, *, cache: Path, timeout_s: float, again:
     if path.exists() and not again:
         return _read(path)
     result = measure(codec, pair, cache=cache, timeout_s=timeout_s)
+    if codec.version(cache) != version:
+        return result  # somebody changed its code meanwhile: this belongs to neither version
     path.parent.mkdir(parents=True, exist_ok=True)
     document = {"codec": codec.name, "version": version, "class": pair.pair_class, "pair": pair.name, **asdict(result)}
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
