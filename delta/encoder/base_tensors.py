@@ -2,10 +2,12 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from delta.arrays import ITEM_TYPES, Items, Octets
+from delta.encoder.matching.arrangement import Places, Run, layout_of, runs_of
+from delta.encoder.matching.content import WIDTHS, Contents
 from delta.encoder.matching.likeness import MIN_ITEMS, UNLIKE, Likeness, Likenesses
 from delta.encoder.onnx_tensors import TensorRef
 from delta.layouts import Layout
@@ -25,11 +27,13 @@ class BaseTensors:
     def __init__(self, file: Octets, tensors: Sequence[TensorRef], new: Octets) -> None:
         self._file = file
         self._new = new
+        self._tensors = tensors
         self._by_name: dict[str, list[TensorRef]] = defaultdict(list)
         self._by_size: dict[int, list[TensorRef]] = defaultdict(list)
         self._by_form: dict[tuple[int, int], list[TensorRef]] = defaultdict(list)
         self._digests: dict[int, dict[bytes, TensorRef]] = {}
         self._likenesses = Likenesses(self.values)
+        self._contents: dict[int, Contents] = {}
         self._counterparts: dict[tuple[TensorRef, int], list[Counterpart]] = {}
         for tensor in tensors:
             self._by_name[tensor.name].append(tensor)
@@ -47,7 +51,11 @@ class BaseTensors:
         """
         key = (tensor, tensor.data_type if data_type is None else data_type)
         if key not in self._counterparts:
-            self._counterparts[key] = [Counterpart(found.old, found.layout) for found in self._alike(*key)]
+            found = self._alike(*key)
+            counterparts = [Counterpart(likeness.old, likeness.layout) for likeness in found]
+            if key[1] == tensor.data_type and not any(likeness.convincing for likeness in found):
+                counterparts = [*self._by_content(tensor), *counterparts]
+            self._counterparts[key] = counterparts
         return self._counterparts[key]
 
     def identical(self, content: Octets) -> TensorRef | None:
@@ -58,6 +66,15 @@ class BaseTensors:
             same_size = reversed(self._by_size[content.size])
             self._digests[content.size] = {_digest(self._octets(tensor)): tensor for tensor in same_size}
         return self._digests[content.size].get(_digest(content))
+
+    def runs(self, tensor: TensorRef, min_bytes: int) -> list[Run]:
+        """A tensor in runs that stand together in the base, and the stretches that do not; of items of 4 or 8 bytes."""
+        places = self._places(tensor)
+        if places is None:
+            return [Run(0, tensor.items, None)]
+        width = ITEM_TYPES[tensor.item].itemsize
+        places = self._contents[width].extended(places, self._items(tensor))
+        return list(runs_of(places, width, min_bytes // width))
 
     def values(self, old: TensorRef | Counterpart) -> Items:
         """Items as the type they are coded as, in the order of the counterpart's layout."""
@@ -73,7 +90,7 @@ class BaseTensors:
         named = [old for old in self.named(tensor.name) if old in same_form]
         if tensor.items < MIN_ITEMS:
             return [Likeness(old, None, None) for old in named]
-        items = self._new[tensor.offset : tensor.end].view(ITEM_TYPES[tensor.item])
+        items = self._items(tensor)
         found = [self._likenesses.best(tensor, items, [old]) for old in named]
         if not any(likeness.convincing for likeness in found) and same_form:
             other = self._likenesses.best(tensor, items, same_form)
@@ -82,6 +99,27 @@ class BaseTensors:
             found = [other, *found] if other.convincing else found
         distinct = {(likeness.old, likeness.layout): likeness for likeness in found}
         return [one for one in distinct.values() if one.correlation is None or one.correlation >= UNLIKE]
+
+    def _by_content(self, tensor: TensorRef) -> Iterator[Counterpart]:
+        """What its values say themselves: one layout, perhaps of several tensors."""
+        places = self._places(tensor)
+        width = ITEM_TYPES[tensor.item].itemsize
+        found = None if places is None else layout_of(places, width)
+        if found is not None and found[0] + found[1].reach_bytes(width) <= self._file.size:
+            yield Counterpart(replace(tensor, offset=found[0]), found[1])
+
+    def _places(self, tensor: TensorRef) -> Places | None:
+        """Where each item stands, in bytes, -1 where that is not known; nothing if most stand nowhere."""
+        width = ITEM_TYPES[tensor.item].itemsize
+        if width not in WIDTHS:
+            return None
+        if width not in self._contents:
+            self._contents[width] = Contents(self._file, self._tensors, width)
+        return self._contents[width].places(self._items(tensor))
+
+    def _items(self, tensor: TensorRef) -> Items:
+        """Of a tensor of the new file."""
+        return self._new[tensor.offset : tensor.end].view(ITEM_TYPES[tensor.item])
 
     def _read(self, offset: int, length: int) -> Octets:
         return self._file[offset : offset + length]

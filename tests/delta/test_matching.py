@@ -77,6 +77,47 @@ def test_tuned_weights_are_predicted_wherever_they_went(round_trip: RoundTrip, h
     assert len(round_trip(base, new)) < 1.05 * stayed + 100
 
 
+def blocked(weights: Array) -> Array:
+    """As ONNX Runtime stores convolutions for its blocked kernels (OIHW to blocks of 16 outputs by 16 inputs)."""
+    outputs, inputs, *kernel = weights.shape
+    return weights.reshape(outputs // 16, 16, inputs // 16, 16, *kernel).transpose(0, 2, 4, 5, 3, 1)
+
+
+def half_zero(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.where(random(*weights.shape, seed=6) > 0, weights, 0).astype(np.float32)
+
+
+WEIGHTS: Array = random(64, 32, 3, 3)
+SQUARES: list[Array] = [random(64, 64, seed=seed) for seed in range(3)]
+PRUNED: Array = half_zero(random(64, 32, 3, 3))
+ROW: Array = random(1, 32, 3, 3, seed=7)
+REMADE: dict[str, tuple[list[Array], list[Array]]] = {
+    "blocked": ([WEIGHTS], [blocked(WEIGHTS)]),
+    "blocked, half of it zero": ([PRUNED], [blocked(PRUNED)]),
+    "joined": ([*SQUARES, WEIGHTS], [np.concatenate([SQUARES[2].ravel(), WEIGHTS.ravel(), SQUARES[0].ravel()])]),
+    "joined side by side": ([*SQUARES], [np.concatenate(SQUARES, axis=1)]),
+    "cut in rows": ([WEIGHTS], [WEIGHTS[16:24], WEIGHTS[24:40]]),
+    "cut in columns": ([np.concatenate(SQUARES, axis=1)], SQUARES[:2]),
+    "rows shuffled": ([WEIGHTS], [WEIGHTS[np.random.default_rng(8).permutation(64)]]),
+    "classifier on features in another order": (
+        [WEIGHTS.reshape(32, 16, 36)],
+        [WEIGHTS.reshape(32, 16, 36).transpose(0, 2, 1).reshape(32, -1)],
+    ),
+    "rows added": ([WEIGHTS[:60]], [np.concatenate([WEIGHTS[:60], ROW])]),
+}
+
+
+@pytest.mark.parametrize("how", REMADE)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_remade_tensors_cost_next_to_nothing(round_trip: RoundTrip, how: str, dtype: type[np.generic]) -> None:
+    before, after = (
+        {f"{side} {number}": np.ascontiguousarray(array).astype(dtype) for number, array in enumerate(arrays)}
+        for side, arrays in zip(("old", "new"), REMADE[how], strict=True)
+    )
+    unknown = 32 * 3 * 3 * np.dtype(dtype).itemsize if how == "rows added" else 0
+    assert len(round_trip(build(before), build(after))) < MOST_BYTES + unknown
+
+
 def test_codes_in_another_order_cost_next_to_nothing(round_trip: RoundTrip) -> None:
     codes = np.clip(np.rint(random(80, 120) * 300), -128, 127).astype(np.int8)
     assert len(round_trip(build({"codes": codes}), build({"renamed": np.ascontiguousarray(codes.T)}))) < MOST_BYTES

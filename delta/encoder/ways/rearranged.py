@@ -1,19 +1,48 @@
-"""The same items stand in the base in another order: transposed, or with gates or rows permuted."""
+"""The same items stand in the base in another order: transposed, blocked, cut, joined, with gates or rows permuted."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from delta.arrays import ITEM_TYPES
+from delta.encoder.base_tensors import Counterpart
+from delta.encoder.matching.arrangement import Run
 from delta.encoder.onnx_tensors import TensorRef
 from delta.encoder.scene import Scene
-from delta.encoder.way import Proposal, Way
+from delta.encoder.way import InBlocks, Proposal, Way
 from delta.encoder.ways.moved import prediction
+from delta.predictors.copy import Copy
+from delta.predictors.literal import Literal
+
+MIN_RUN_BYTES = 64
+"""A copy of its own takes some 5 bytes in the index, and ends what is drawn around it."""
+MIN_COPIED = 0.5
 
 
 def propose(tensor: TensorRef, scene: Scene) -> Iterator[Proposal]:
-    """A counterpart in another layout that is right as it is."""
-    content = scene.octets(tensor)
-    for old in scene.base.counterparts(tensor):
-        if old.layout is not None and np.array_equal(scene.base.values(old).view(np.uint8), content):
-            yield (Way(tensor.size, *prediction(old)),)
-            return
+    """A counterpart in another layout that is right as it is, or copies of the runs that it was made of."""
+    exact = next((old for old in scene.base.counterparts(tensor) if _equal(old, tensor, scene)), None)
+    starts = exact.layout.starts if exact is not None and exact.layout is not None else ()
+    if exact is not None and not starts:
+        yield (Way(tensor.size, *prediction(exact)),)
+        return
+    runs = scene.base.runs(tensor, MIN_RUN_BYTES)
+    copied = sum(run.count for run in runs if run.offset is not None)
+    if exact is not None and (copied < tensor.items or len(runs) > len(starts)):
+        yield (Way(tensor.size, *prediction(exact)),)
+    elif copied >= MIN_COPIED * tensor.items:
+        yield tuple(_ways(runs, tensor, scene))
+
+
+def _equal(old: Counterpart, tensor: TensorRef, scene: Scene) -> bool:
+    return np.array_equal(scene.base.values(old).view(np.uint8), scene.octets(tensor))
+
+
+def _ways(runs: Sequence[Run], tensor: TensorRef, scene: Scene) -> Iterator[Way]:
+    values, width = scene.values(tensor), ITEM_TYPES[tensor.item].itemsize
+    for run in runs:
+        if run.offset is None:
+            rest = InBlocks("literal", values[run.first : run.first + run.count])
+            yield Way(run.count * width, Literal.number, guess=rest)
+        else:
+            yield Way(run.count * width, Copy.number, (run.offset,))

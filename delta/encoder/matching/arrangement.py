@@ -1,0 +1,110 @@
+"""From places, one for each item, to few words: a layout, or runs that stand together."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import isqrt
+
+import numpy as np
+import numpy.typing as npt
+
+from delta.layouts import MAX_AXES, Layout
+
+Places = npt.NDArray[np.int64]
+"""Offsets in the base, in bytes; -1 where one is not known."""
+
+_MAX_STARTS_SHARE = 1 / 8
+_START_BYTES = 4
+"""The most that one start takes in a patch, mostly: a signed distance."""
+_STEPS_TRIED = 3
+_GLANCE_ITEMS = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Items `first` to `first + count` that stand together in the base at `offset`; nowhere where that is `None`."""
+
+    first: int
+    count: int
+    offset: int | None
+
+
+def layout_of(places: Places, width: int) -> tuple[int, Layout] | None:
+    """An offset, and the layout that has items at all these places from there on; none where it would say nearly as much.
+
+    Axes are found from the innermost on: as long as groups of items stand in equal steps, and all groups have as many,
+    these are an axis, and the next is looked for among the groups' first items. What is left are the starts of blocks.
+    """
+    extents: list[int] = []
+    strides: list[int] = []
+    blocks = places
+    while blocks.size > 1 and len(extents) < MAX_AXES:
+        extent, step = _innermost(blocks, width)
+        if extent == 1:
+            break
+        extents.insert(0, extent)
+        strides.insert(0, step // width)
+        blocks = _firsts(blocks, extent, step)[1]
+    if blocks.min() < 0 or blocks.size * _START_BYTES > _MAX_STARTS_SHARE * places.size * width:
+        return None
+    offset = int(blocks.min())
+    starts = tuple((blocks - offset).tolist()) if blocks.size > 1 else ()
+    return offset, Layout(tuple(extents), tuple(strides), starts)
+
+
+def _innermost(places: Places, width: int) -> tuple[int, int]:
+    """How many places stand in equal steps throughout, and the step: as many as possible. 1 where none do."""
+    known = (places[1:] >= 0) & (places[:-1] >= 0)
+    distinct, counts = np.unique(np.diff(places)[known], return_counts=True)
+    for step in distinct[np.argsort(-counts, kind="stable")[:_STEPS_TRIED]].tolist():
+        extent = 1
+        for prime in _primes(places.size) if step > 0 and step % width == 0 else ():
+            if _in_steps(places, extent * prime, step):
+                extent *= prime
+        if extent > 1:
+            return extent, step
+    return 1, 0
+
+
+def _in_steps(places: Places, extent: int, step: int) -> bool:
+    """Whether every group of `extent` places, where they are known, goes in these steps; a glance tells mostly."""
+    few = max(_GLANCE_ITEMS // extent, 1) * extent
+    return _firsts(places[:few], extent, step)[0] and _firsts(places, extent, step)[0]
+
+
+def _firsts(places: Places, extent: int, step: int) -> tuple[bool, Places]:
+    """Where each group starts by what is known of it (-1: nothing is), and whether all that is known agrees."""
+    first = places.reshape(-1, extent) - np.arange(extent) * step
+    unknown = places.reshape(-1, extent) < 0
+    lowest = np.where(unknown, np.iinfo(np.int64).max, first).min(axis=1)
+    highest = np.where(unknown, np.iinfo(np.int64).min, first).max(axis=1)
+    nothing = unknown.all(axis=1)
+    agreed = bool(((lowest == highest) & (lowest >= 0) | nothing).all())
+    return agreed, np.where(nothing, -1, lowest)
+
+
+def _primes(number: int) -> Iterator[int]:
+    """Its prime factors, each as often as it comes."""
+    for prime in range(2, isqrt(number) + 1):
+        while number % prime == 0:
+            yield prime
+            number //= prime
+        if prime * prime > number:
+            break
+    if number > 1:
+        yield number
+
+
+def runs_of(places: Places, width: int, min_items: int) -> Iterator[Run]:
+    """The tensor in runs of at least `min_items`, and the stretches between them, whose places do not matter."""
+    ends = np.flatnonzero((np.diff(places) != width) | (places[1:] < 0)) + 1
+    edges = np.concatenate([[0], ends, [places.size]])
+    counts = np.diff(edges)
+    long = (counts >= min_items) & (places[edges[:-1]] >= 0)
+    at = 0
+    for first, count in zip(edges[:-1][long].tolist(), counts[long].tolist(), strict=True):
+        if first > at:
+            yield Run(at, first - at, None)
+        yield Run(first, count, int(places[first]))
+        at = first + count
+    if at < places.size:
+        yield Run(at, places.size - at, None)
