@@ -79,21 +79,21 @@ def measure(codec: Codec, pair: Pair, *, cache: Path, timeout_s: float) -> Resul
         try:
             making = {
                 "codec": codec.name,
-                "step": "make",
                 "base": _text(base),
+                "step": "make",
                 "source": str(pair.new),
                 "target": str(patch),
             }
             applying = {**making, "step": "apply", "source": str(patch), "target": str(out)}
-            made = _ask(interpreter, making, timeout_s)
-            runs = [_ask(interpreter, applying, timeout_s) for _ in range(APPLY_RUNS)]
+            made = _ask(interpreter, {**making, "runs": 1}, timeout_s)
+            applied = _ask(interpreter, {**applying, "runs": APPLY_RUNS}, timeout_s)
         except subprocess.TimeoutExpired:
             return Result(State.TIMED_OUT, reason=f"over {timeout_s:g} s")
         except StepFailedError as error:
             return Result(State.FAILED, reason=str(error))
         if not filecmp.cmp(pair.new, out, shallow=False):
             return Result(State.FAILED, reason="does not restore the file")
-        return Result(State.MEASURED, patch.stat().st_size, made, min(runs, key=lambda run: run.cpu_s))
+        return Result(State.MEASURED, patch.stat().st_size, made, applied)
 
 
 def idle_peak_bytes() -> int:
@@ -105,7 +105,7 @@ def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
 
 
-def _ask(interpreter: Path, request: Mapping[str, str | None], timeout_s: float) -> Step:
+def _ask(interpreter: Path, request: Mapping[str, object], timeout_s: float) -> Step:
     # Pools of threads would share the one core and only add memory.
     pools = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     with subprocess.Popen(
