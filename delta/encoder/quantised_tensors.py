@@ -18,6 +18,8 @@ from delta.corrections import add
 from delta.encoder.numbers import KINDS, Numbers, items_of, resemble
 from delta.encoder.onnx_tensors import TensorRef
 from delta.encoder.terms import Term
+from delta.floats import FLOAT16, FLOAT32
+from delta.formulas.converted import Rounded
 from delta.formulas.quantised import MAX_CHANNELS, BiasCodes, Codes, Nibbles, Scaled, Scales, ZeroPoints
 from delta.quantisation import INT4, INT8, UINT4, UINT8
 
@@ -96,11 +98,11 @@ class QuantisedTensors:
         return self._new[tensor.offset : tensor.end]
 
     def _sources(self, tensor: TensorRef, items: int) -> Iterator[Term]:
-        tried = set()
-        for source in chain(self._numbers.named(tensor, items), self._numbers.as_many(tensor, items)):
-            if source not in tried:
-                tried.add(source)
-                yield source
+        """What it may come from, the likeliest first; half precision also as it is after widening."""
+        for source in dict.fromkeys(chain(self._numbers.named(tensor, items), self._numbers.as_many(tensor, items))):
+            if source.operands[2] == FLOAT16:
+                yield Term(Rounded.number, (source, FLOAT32))
+            yield source
 
     def _coded(self, tensor: TensorRef) -> Coded | None:
         count = prod(tensor.dims)
@@ -109,17 +111,22 @@ class QuantisedTensors:
         if plain.size != ((count + 1) // 2 if packed else count):
             return None
         numbers = _unpacked(plain, tensor.data_type)[:count]
+        nearest, fewest = None, int(MAX_CORRECTED * plain.size) + 1
         for source in self._sources(tensor, count):
             if not self._comes_from(numbers, source):
                 continue
             for scales, channels in _grids(tensor, source, count):
                 codes = Term(Codes.number, (scales,))
-                if _wrong(self._numbers.items(codes, min(count, _SAMPLE_ITEMS)), numbers) <= MAX_CORRECTED:
-                    term = Term(Nibbles.number, (codes, count)) if packed else codes
-                    corrections = add.residual(plain, octets(self._numbers.items(term, plain.size)))
-                    if np.count_nonzero(corrections) <= MAX_CORRECTED * plain.size:
-                        return Coded(term, corrections if corrections.any() else corrections[:0], scales, channels)
-        return None
+                if _wrong(self._numbers.items(codes, min(count, _SAMPLE_ITEMS)), numbers) > MAX_CORRECTED:
+                    continue
+                term = Term(Nibbles.number, (codes, count)) if packed else codes
+                corrections = add.residual(plain, octets(self._numbers.items(term, plain.size)))
+                wrong = int(np.count_nonzero(corrections))
+                if not wrong:
+                    return Coded(term, corrections[:0], scales, channels)
+                if wrong < fewest:
+                    nearest, fewest = Coded(term, corrections, scales, channels), wrong
+        return nearest
 
     def _comes_from(self, codes: Items, source: Term) -> bool:
         """Whether sampled codes resemble the numbers they would come from."""

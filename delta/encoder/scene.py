@@ -15,8 +15,9 @@ from delta.encoder.quantised_tensors import QuantisedTensors
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The new file with its tensors (`named`: by name, subgraphs may repeat one), the base's tensors, their numbers, and what
-    is `quantised` from these.
+    """The new file with its tensors (`named`: by name, subgraphs may repeat one), and what the base has for them.
+
+    `numbers` are the base's floats as terms, and `quantised` is what comes out of these by quantising.
     """
 
     new: Octets

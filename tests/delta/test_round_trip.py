@@ -60,7 +60,7 @@ def test_retrained_and_packed_floats_need_less_than_zstd(models: Models, round_t
 
 
 def test_the_real_quantiser_leaves_no_corrections(tmp_path: Path) -> None:
-    """ONNX Runtime quantises; the patch holds scales and graph, not codes."""
+    """ONNX Runtime quantises; the patch holds the graph, neither codes nor scales."""
     numbers = np.random.default_rng(3)
     weight = numbers.normal(0, 0.1, (256, 512)).astype(np.float32)
     model = ModelProto.FromString(build({"weight": weight}))
@@ -69,7 +69,7 @@ def test_the_real_quantiser_leaves_no_corrections(tmp_path: Path) -> None:
     (tmp_path / "fp32").write_bytes(model.SerializeToString())
     quantize_dynamic(tmp_path / "fp32", tmp_path / "int8", per_channel=True, weight_type=QuantType.QInt8)
     report = encode(tmp_path / "fp32", tmp_path / "int8", tmp_path / "patch")
-    assert report.bytes_by_method["quantise"] == weight.size
+    assert report.bytes_by_method["computed"] >= weight.size
     assert report.ratio < 0.03
 
 

@@ -1,7 +1,9 @@
-"""Recognising tensors that ONNX Runtime's quantiser made from a float32 tensor of the base.
+"""What a quantiser made from the base's floats: codes, scales, zero points and biases, by formulas or on a given grid.
 
-Its names are `w_quantized`, `w_scale` and `w_zero_point` for the weight `w` (quant_utils.py, TENSOR_NAME_QUANT_SUFFIX).
-Scales are those of the new file: they go to the patch's table, because they may follow the codes in the file.
+ONNX Runtime's own quantiser is recomputed. Codes of another one, or on scales that were adjusted, are predicted on the
+scales of the new file, which go to the patch's table, because they may follow the codes; these are recognised by the
+names that ONNX Runtime gives them: `w_quantized`, `w_scale` and `w_zero_point` for the weight `w` (quant_utils.py,
+TENSOR_NAME_QUANT_SUFFIX).
 """
 
 from collections.abc import Iterator
@@ -9,25 +11,60 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from delta.arrays import ITEM_NAMES, ITEM_TYPES, Items, Octets
+from delta.arrays import ITEM_NAMES, ITEM_TYPES, Items, Octets, octets
 from delta.corrections import add
 from delta.corrections.add import Add
+from delta.encoder.base_tensors import Counterpart
+from delta.encoder.numbers import transpositions
 from delta.encoder.onnx_tensors import TensorRef
+from delta.encoder.quantised_tensors import MAX_CORRECTED, MIN_BYTES
 from delta.encoder.scene import Scene
-from delta.encoder.way import InBlocks, Proposal, Way
-from delta.predictors.quantise import Quantise, channels_of, codes
+from delta.encoder.way import InBlocks, Operand, Proposal, Way
+from delta.predictors.computed import Computed
+from delta.predictors.quantise import Quantise
 from delta.predictors.table import Table
+from delta.predictors.zeros import Zeros
+from delta.quantisation import INT8, UINT8, channels_of, codes
 
-_CODE_ITEMS = (ITEM_NAMES.index("i1"), ITEM_NAMES.index("u1"))
+_CODE_ITEMS = {ITEM_NAMES.index("i1"): INT8, ITEM_NAMES.index("u1"): UINT8}
 _FLOAT = 1
 _SUFFIX = "_quantized"
-MAX_CORRECTED = 0.02
-"""A larger share of wrong codes means that these weights are not where the codes come from."""
+
+
+def propose(tensor: TensorRef, scene: Scene) -> Iterator[Proposal]:
+    """Whatever formulas give; else codes on the scales of the new file, and for such scales their one copy."""
+    plain = scene.octets(tensor)
+    if tensor.size >= MIN_BYTES and not plain.any():
+        yield (Way(tensor.size, Zeros.number),)
+    yield from _computed(tensor, scene)
+    way = recognise(tensor, scene)
+    if way is not None:
+        yield (way,)
+    stem = tensor.name.removesuffix("_scale")
+    coded = scene.named.get(f"{stem}{_SUFFIX}", []) if stem != tensor.name else []
+    if any(recognise(one, scene) is not None for one in coded):
+        yield (Way(tensor.size, Table.number, (plain.tobytes(),)),)
+
+
+def _computed(tensor: TensorRef, scene: Scene) -> Iterator[Proposal]:
+    coded = scene.quantised.codes.get(tensor)
+    if coded is not None:
+        operands: tuple[Operand, ...] = (coded.term, tensor.item)
+        if not coded.corrections.size:
+            yield (Way(tensor.size, Computed.number, operands),)
+        else:
+            drawn = InBlocks("corrections", coded.corrections)
+            yield (Way(tensor.size, Computed.number, operands, Add.number, drawn=drawn),)
+    term = scene.quantised.biases.get(tensor)
+    if term is None and tensor.size >= MIN_BYTES:
+        term = scene.quantised.by_content.get(scene.octets(tensor).tobytes())
+    if term is not None:
+        yield (Way(tensor.size, Computed.number, (term, tensor.item)),)
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
-    """A quantisation grid of the new file: scales and zero points by channel, channels repeating every `inner` codes."""
+class Given:
+    """A grid of the new file: scales and zero points by channel, channels repeating every `inner` codes."""
 
     scales: Octets
     zero_points: Octets
@@ -40,24 +77,17 @@ class Grid:
 
     def codes(self, weights: Items) -> Octets:
         """The codes that ONNX Runtime's quantiser gives `weights` on this grid, as bytes."""
-        code_type = ITEM_TYPES[self.code_item]
+        zero_points = self.zero_points.view(ITEM_TYPES[self.code_item])
         channel = channels_of(0, weights.size, self.inner, self.channels)
-        return codes(weights, self.scales.view("<f4")[channel], self.zero_points.view(code_type)[channel], code_type)
-
-
-def propose(tensor: TensorRef, scene: Scene) -> Iterator[Proposal]:
-    """Codes from the base's weights; and, for the scales of such codes, their one copy in the table."""
-    way = recognise(tensor, scene)
-    if way is not None:
-        yield (way,)
-    stem = tensor.name.removesuffix("_scale")
-    codes = scene.named.get(f"{stem}{_SUFFIX}", []) if stem != tensor.name else []
-    if any(recognise(one, scene) is not None for one in codes):
-        yield (Way(tensor.size, Table.number, (scene.octets(tensor).tobytes(),)),)
+        found = codes(weights, self.scales.view("<f4")[channel], zero_points[channel], _CODE_ITEMS[self.code_item])
+        return octets(found)
 
 
 def recognise(tensor: TensorRef, scene: Scene) -> Way | None:
-    """The way from the base's float32 weights to this tensor, if there is one."""
+    """The way from the base's float32 weights to these codes by the scales of the new file, if there is one."""
+    coded = scene.quantised.codes.get(tensor)
+    if coded is not None and not coded.corrections.size:
+        return None
     stem = tensor.name.removesuffix(_SUFFIX)
     scale = _only(scene, f"{stem}_scale")
     if stem == tensor.name or tensor.item not in _CODE_ITEMS or scale is None or scale.data_type != _FLOAT:
@@ -65,27 +95,21 @@ def recognise(tensor: TensorRef, scene: Scene) -> Way | None:
     grids = _grids(tensor, scene.new, scale, _only(scene, f"{stem}_zero_point"))
     for weights in scene.base.named(stem):
         if weights.data_type == _FLOAT and weights.size == 4 * tensor.size:
-            for grid in grids:
-                expected = grid.codes(scene.base.values(weights))
-                corrections = add.residual(scene.octets(tensor), expected)
-                if np.count_nonzero(corrections) <= MAX_CORRECTED * tensor.size:
-                    return _way(tensor, weights, grid, corrections)
+            for layout in (None, *transpositions(weights.dims, tensor.dims)):
+                values = scene.base.values(Counterpart(weights, layout))
+                for grid in grids:
+                    corrections = add.residual(scene.octets(tensor), grid.codes(values))
+                    if np.count_nonzero(corrections) <= MAX_CORRECTED * tensor.size:
+                        return _way(tensor, (weights.offset, layout), grid, corrections)
     return None
 
 
-def _way(tensor: TensorRef, weights: TensorRef, grid: Grid, corrections: Items) -> Way:
-    operands = (
-        weights.offset,
-        None,
-        grid.scales.tobytes(),
-        grid.zero_points.tobytes(),
-        grid.channels,
-        grid.inner,
-        grid.code_item,
-    )
+def _way(tensor: TensorRef, weights: tuple[Operand, ...], grid: Given, corrections: Items) -> Way:
+    laid = (grid.scales.tobytes(), grid.zero_points.tobytes(), grid.channels, grid.inner, grid.code_item)
     if not corrections.any():
-        return Way(tensor.size, Quantise.number, operands)
-    return Way(tensor.size, Quantise.number, operands, Add.number, drawn=InBlocks("corrections", corrections))
+        return Way(tensor.size, Quantise.number, (*weights, *laid))
+    drawn = InBlocks("corrections", corrections)
+    return Way(tensor.size, Quantise.number, (*weights, *laid), Add.number, drawn=drawn)
 
 
 def _only(scene: Scene, name: str) -> TensorRef | None:
@@ -93,12 +117,12 @@ def _only(scene: Scene, name: str) -> TensorRef | None:
     return found[-1] if found else None
 
 
-def _grids(tensor: TensorRef, new: Octets, scale: TensorRef, zero_point: TensorRef | None) -> list[Grid]:
+def _grids(tensor: TensorRef, new: Octets, scale: TensorRef, zero_point: TensorRef | None) -> list[Given]:
     scales = new[scale.offset : scale.end]
     zero_points = np.zeros(scales.size // 4, np.uint8)
     if zero_point is not None and zero_point.size == zero_points.size and zero_point.item == tensor.item:
         zero_points = new[zero_point.offset : zero_point.end]
-    return [Grid(scales, zero_points, inner, tensor.item) for inner in _inner_extents(tensor, zero_points.size)]
+    return [Given(scales, zero_points, inner, tensor.item) for inner in _inner_extents(tensor, zero_points.size)]
 
 
 def _inner_extents(tensor: TensorRef, channels: int) -> list[int]:
