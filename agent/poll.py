@@ -9,10 +9,11 @@ from typing import Any
 
 from agent.config import Config
 from agent.errors import SayFirst, WireInvalid
+from agent.formats import PATCH_FORMATS
 from agent.http import Answer, Client
 from agent.state import Heard, State
 from agent.store import Store
-from agent.wire import PATCH_FORMATS, PollAnswer, parse_poll_answer
+from agent.wire import PollAnswer, parse_poll_answer
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from enum import StrEnum
 from typing import Any
 
 from agent.errors import WireInvalid
+from agent.formats import PATCH_FORMATS
 
-PATCH_FORMATS = (1,)
 SHA256 = re.compile(r"[0-9a-f]{64}")
 MAX_CONTRACT_BYTES = 64_000
 MAX_WAYS = 32
