@@ -24,7 +24,7 @@ _NONE = -1
 
 STREAM_KINDS = (STORED, FRAME, BLOCKS)
 
-_MEANING: tuple[tuple[int, int, int, tuple[int, ...]], ...] = (
+MEANING: tuple[tuple[int, int, int, tuple[int, ...]], ...] = (
     (1, Copy.number, Exact.number, (0,)),
     (1, Literal.number, Exact.number, (0, _NONE)),
     (1, Table.number, Exact.number, (0,)),
@@ -35,7 +35,7 @@ _MEANING: tuple[tuple[int, int, int, tuple[int, ...]], ...] = (
 """By number: how many operands it had, predictor and correction today, and which of its operands stand where."""
 
 
-_BY_METHOD = {(predictor, correction): (count, order) for count, predictor, correction, order in _MEANING}
+_BY_METHOD = {(predictor, correction): (count, order) for count, predictor, correction, order in MEANING}
 
 
 def methods_today(numbers: varints.Integers) -> tuple[varints.Integers, varints.Integers]:
@@ -44,9 +44,9 @@ def methods_today(numbers: varints.Integers) -> tuple[varints.Integers, varints.
     Raises:
         PatchMalformed: a number that version 1 does not know.
     """
-    if numbers.size and int(numbers.max()) >= len(_MEANING):
+    if numbers.size and int(numbers.max()) >= len(MEANING):
         raise PatchMalformed(f"unknown predictor {int(numbers.max())}")
-    methods = np.array([entry[1:3] for entry in _MEANING], np.int64)[numbers]
+    methods = np.array([entry[1:3] for entry in MEANING], np.int64)[numbers]
     return methods[:, 0], methods[:, 1]
 
 

@@ -23,7 +23,7 @@ from delta.errors import PatchMalformed
 from delta.limits import Deadline
 from delta.spans import Contexts
 
-STORED, FRAME, BLOCKS, CODED = 0, 1, 2, 3
+STORED, FRAME, BLOCKS, CODED = KINDS = range(4)
 BLOCK_HEADER = struct.Struct("<BII")
 """Coder, items, coded bytes."""
 MAX_CODER_OVERHEAD_BYTES = 1024
@@ -58,7 +58,7 @@ class StreamEntry:
 
     def check(self) -> None:
         """Raise `PatchMalformed` where the entry makes no sense by itself."""
-        if self.kind not in (STORED, FRAME, BLOCKS, CODED):
+        if self.kind not in KINDS:
             raise PatchMalformed(f"unknown kind of stream {self.kind}")
         if self.item >= len(ITEM_TYPES):
             raise PatchMalformed(f"unknown item type {self.item}")

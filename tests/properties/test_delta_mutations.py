@@ -1,80 +1,82 @@
-"""Thousands of damaged patches: each is refused with the codec's own error, or restores the right bytes; nothing is left."""
+"""Thousands of damaged patches: each is refused with the codec's own error, or restores the right bytes; nothing is left.
 
+`SMALLFLEET_TEST_MUTATIONS` sets how many are applied; CI's few thousand take half a minute.
+"""
+
+import json
+import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
 
-from delta import decoder
-from delta.arrays import ITEM_TYPES, Items
+from delta.arrays import ITEM_TYPES
 from delta.coders import CODERS
-from delta.decoder import Limits
-from delta.encoder import encode
+from delta.contexts import LEVELS
+from delta.corrections import CORRECTIONS
+from delta.entropy.symbols import Mapping
 from delta.errors import DeltaError
+from delta.predictors import PREDICTORS
+from delta.streams import BLOCK_HEADER, BLOCKS, CODED, KINDS
+from tests.properties.delta_mutation import LIMITS, Parts, Specimen, damaged
+from tests.properties.delta_specimens import specimens
 
-LIMITS = Limits(output_bytes=1 << 20, wall_s=10)
-
-
-def model(weights: Items, codes: Items, scale: Items, name: str) -> bytes:
-    """A float weight that moves, codes, and the weight that the codes may come from."""
-    tensors = [
-        helper.make_tensor("w", TensorProto.FLOAT, weights.shape, weights.tobytes(), raw=True),
-        helper.make_tensor("v_quantized", TensorProto.INT8, codes.shape, codes.tobytes(), raw=True),
-        helper.make_tensor("v_scale", TensorProto.FLOAT, scale.shape, scale.tobytes(), raw=True),
-        helper.make_tensor("v", TensorProto.FLOAT, weights.shape, weights[::-1].tobytes(), raw=True),
-    ]
-    return bytes(helper.make_model(helper.make_graph([], name, [], [], tensors)).SerializeToString())
+MUTATIONS = int(os.environ.get("SMALLFLEET_TEST_MUTATIONS", "4000"))
+PEAK_GROWTH_KIB = 64 << 10
+"""What one patch may make the decoder take within `Limits`: buffers, window and index."""
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small pair whose patch uses every predictor."""
-    folder = tmp_path_factory.mktemp("pair")
-    numbers = np.random.default_rng(2)
-    weights = numbers.normal(0, 0.1, (40, 50)).astype(np.float32)
-    scale = numbers.uniform(0.001, 0.002, 40).astype(np.float32)
-    codes = np.clip(np.rint(weights[::-1] / scale[:, None]), -128, 127).astype(np.int8)
-    moved = weights + np.float32(1e-5)
-    (folder / "base").write_bytes(model(weights, numbers.integers(-9, 9, (40, 50), np.int8), scale[::-1], "base"))
-    (folder / "new").write_bytes(model(moved, codes, scale, "a new name, longer"))
-    report = encode(folder / "base", folder / "new", folder / "patch")
-    assert set(report.spans) >= {"copy", "literal", "table", "copy+ordered", "quantise"}
-    return folder
+def patches() -> list[Specimen]:
+    return specimens()
 
 
-def damaged(patch: bytes, chance: random.Random) -> bytes:
-    """One to four bytes changed, some inserted or removed, or the end cut."""
-    mutant = bytearray(patch)
-    kind = chance.random()
-    if kind < 0.15:
-        return bytes(mutant[: chance.randrange(len(mutant))])
-    if kind < 0.25:
-        at = chance.randrange(len(mutant))
-        mutant[at : at + chance.randrange(9)] = chance.randbytes(chance.randrange(9))
-        return bytes(mutant)
-    reach = chance.choice((116, 400, len(mutant)))
-    for _ in range(chance.randrange(1, 5)):
-        mutant[chance.randrange(min(reach, len(mutant)))] = chance.choice((0, 1, 127, 128, 255, chance.randrange(256)))
-    return bytes(mutant)
+def test_mutants_are_refused_or_right(patches: list[Specimen], tmp_path: Path) -> None:
+    (tmp_path / "specimens").mkdir()
+    (tmp_path / "work").mkdir()
+    for specimen in patches:
+        specimen.save(tmp_path / "specimens")
+    module = "tests.properties.delta_mutation"
+    arguments = ["20", str(MUTATIONS), str(tmp_path / "specimens"), str(tmp_path / "work")]
+    command = [sys.executable, "-X", "faulthandler", "-m", module, *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr[-5000:]
+    outcome = json.loads(ended.stdout)
+    print(outcome)  # noqa: T201 - the figures of a long run, with pytest -s
+    assert sum(outcome["counts"].values()) == MUTATIONS
+    assert set(outcome["counts"]) >= {"right", "patch-malformed", "output-mismatch", "wrong-base", "limit-exceeded"}
+    assert outcome["longest_s"] < LIMITS.wall_s + 2
+    assert outcome["peak_growth_kib"] < PEAK_GROWTH_KIB
 
 
-def test_damaged_patches_are_refused_or_right(folder: Path, tmp_path: Path) -> None:
-    patch, new = (folder / "patch").read_bytes(), (folder / "new").read_bytes()
-    chance = random.Random(20)  # noqa: S311 - repeatable
-    refused = 0
-    for _ in range(4000):
-        (tmp_path / "patch").write_bytes(damaged(patch, chance))
-        try:
-            decoder.apply(folder / "base", tmp_path / "patch", tmp_path / "out", limits=LIMITS)
-        except DeltaError:
-            refused += 1
-        else:
-            assert (tmp_path / "out").read_bytes() == new
-            (tmp_path / "out").unlink()
-        assert [path.name for path in tmp_path.iterdir()] == ["patch"]
-    assert refused > 3500
+def test_specimens_use_all_that_the_format_has(patches: list[Specimen]) -> None:
+    """Whoever adds a predictor, a correction or a kind of stream adds a patch that uses it."""
+    parts = [Parts.of(specimen.patch) for specimen in patches]
+    spans = [span for one in parts for span in one.spans]
+    assert {span[0] for span in spans} == set(PREDICTORS)
+    assert {span[1] for span in spans} == set(CORRECTIONS)
+    streams = [(one.head[5 * number :][:5], body) for one in parts for number, body in enumerate(one.bodies)]
+    assert {entry[0] for entry, _ in streams} == set(KINDS)
+    assert {entry[1] for entry, _ in streams} == set(range(len(ITEM_TYPES)))
+    assert {body[0] for entry, body in streams if entry[0] == CODED} == set(Mapping)
+    assert {coder for entry, body in streams if entry[0] == BLOCKS for coder in coders_of(bytes(body))} == set(CODERS)
+    models = [model for one in parts for model in one.contexts]
+    assert {model.level for model in models} == set(range(len(LEVELS)))
+    assert any(model.channels and model.second_channels for model in models)
+
+
+def coders_of(body: bytes) -> set[int]:
+    """The coders of a stream's blocks."""
+    found = set()
+    at = 0
+    while at < len(body):
+        number, _, coded_bytes = BLOCK_HEADER.unpack_from(body, at)
+        found.add(number)
+        at += BLOCK_HEADER.size + coded_bytes
+    return found
 
 
 def test_damaged_blocks_are_refused_or_harmless() -> None:
