@@ -39,7 +39,11 @@ def rounded(numbers: Floats, kind: int) -> Items:
     if numbers.dtype == _NUMPY[kind]:
         return numbers
     with np.errstate(all="ignore"):
-        return quiet(numbers.astype(_NUMPY[kind]))
+        converted = numbers.astype(_NUMPY[kind])
+    strange = np.isnan(numbers)
+    if strange.any():
+        converted.view(f"<u{converted.itemsize}")[strange] = _QUIET[converted.itemsize]
+    return converted
 
 
 def truncated(numbers: Floats) -> Items:
@@ -56,11 +60,10 @@ def clipped(numbers: Floats, tiny: np.float32, huge: np.float32) -> Floats:
     As ONNX Runtime's converter does before it rounds to float16 (onnxruntime/transformers/float16.py,
     `convert_np_to_float16`).
     """
+    changed = numbers.copy()
     size = np.abs(numbers)
-    with np.errstate(invalid="ignore"):
-        bounded = np.where((size > 0) & (size < tiny), tiny, size)
-        bounded = np.where((size > huge) & np.isfinite(size), huge, bounded)
-    changed: Floats = np.where(bounded == size, numbers, np.copysign(bounded, numbers)).astype(numbers.dtype)
+    for strange, bound in (((size > 0) & (size < tiny), tiny), ((size > huge) & (size < np.inf), huge)):
+        changed[strange] = np.copysign(bound, numbers[strange])
     return changed
 
 

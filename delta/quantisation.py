@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from delta.arrays import Items
 from delta.floats import Floats, quiet
@@ -16,8 +15,6 @@ from delta.floats import Floats, quiet
 INT8, UINT8, INT4, UINT4 = range(4)
 """Types of codes by their number in the format."""
 BOUNDS = ((-128, 127), (0, 255), (-8, 7), (0, 15))
-
-Channels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +40,15 @@ class Grid:
     zero_points: Items
 
 
-def channels_of(first: int, count: int, inner: int, channels: int) -> Channels:
-    """The channel of items `first` to `first + count`: every `inner` items the next, round and round."""
-    return (np.arange(first, first + count, dtype=np.int64) // inner) % channels
+def spread(of_channels: Items, first: int, count: int, inner: int) -> Items:
+    """What items `first` to `first + count` have of their channels; one item where there is one channel."""
+    if of_channels.size == 1:
+        return of_channels
+    runs = np.arange(first // inner, (first + count - 1) // inner + 2, dtype=np.int64)
+    bounds = np.clip(runs * inner - first, 0, count)
+    lengths = bounds[1:] - bounds[:-1]
+    spread_out: Items = np.repeat(of_channels[runs[:-1] % of_channels.size], lengths)
+    return spread_out
 
 
 def widen_peaks(lowest: Floats, highest: Floats, items: Floats, first: int, inner: int) -> None:
@@ -79,7 +82,7 @@ def grid_of(lowest: Floats, highest: Floats, rule: Rule) -> Grid:
 
 
 def codes(weights: Floats, scales: Floats, zero_points: Items, code_type: int) -> Items:
-    """The codes of `weights`, all arrays of one shape: `quantize_nparray`. What is no number becomes 0 or a bound."""
+    """The codes of `weights`, by arrays that broadcast with them: `quantize_nparray`. What is no number becomes 0 or a bound."""
     low, high = BOUNDS[code_type]
     with np.errstate(all="ignore"):
         rounded = np.rint(weights.astype(np.float32) / scales.astype(np.float32)) + zero_points.astype(np.float32)

@@ -7,7 +7,7 @@ from delta.arrays import Items
 from delta.errors import PatchMalformed
 from delta.floats import Floats
 from delta.formulas.base import Formula, Values
-from delta.quantisation import BOUNDS, Grid, Rule, channels_of
+from delta.quantisation import BOUNDS, Grid, Rule, spread
 
 MAX_CHANNELS = 1 << 16
 _CHUNK_ITEMS = 1 << 14
@@ -60,10 +60,10 @@ class Codes:
     def items(self, formula: Formula, first: int, count: int, values: Values) -> Items:
         scales = _scales(formula.operands[0], values)
         grid = _grid(scales, values)
-        weights, _, channels, inner, code_type = scales.operands[:5]
-        channel = channels_of(first, count, inner, channels)
+        weights, _, _, inner, code_type = scales.operands[:5]
         floats = values.floats(weights, first, count)
-        return quantisation.codes(floats, grid.scales[channel], grid.zero_points[channel], code_type)
+        scales_of_items, zero_points = (spread(one, first, count, inner) for one in (grid.scales, grid.zero_points))
+        return quantisation.codes(floats, scales_of_items, zero_points, code_type)
 
 
 class Nibbles:

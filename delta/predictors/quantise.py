@@ -5,7 +5,7 @@ For scales that do not follow from the weights; where they do, formulas compute 
 
 from delta.arrays import ITEM_NAMES, ITEM_TYPES, Octets, octets
 from delta.errors import PatchMalformed
-from delta.quantisation import INT8, UINT8, channels_of, codes
+from delta.quantisation import INT8, UINT8, codes, spread
 from delta.spans import Piece, Sources
 
 
@@ -34,11 +34,11 @@ class Quantise:
         if not channels or not inner or code_item not in _CODE_TYPES:
             raise PatchMalformed("a quantised span has no channels, no extent or no code type")
         code_type = ITEM_TYPES[code_item]
-        channel = channels_of(piece.start, piece.length, inner, channels)
         scales = sources.table(scales_at, 4 * channels).view("<f4")
         zero_points = sources.table(zero_points_at, channels).view(code_type)
+        scales, zero_points = (spread(one, piece.start, piece.length, inner) for one in (scales, zero_points))
         weights = sources.base_items(base_offset, layout, 4, piece.start, piece.length).view("<f4")
-        return octets(codes(weights, scales[channel], zero_points[channel], _CODE_TYPES[code_item]))
+        return octets(codes(weights, scales, zero_points, _CODE_TYPES[code_item]))
 
 
 _CODE_TYPES = {ITEM_NAMES.index("i1"): INT8, ITEM_NAMES.index("u1"): UINT8}

@@ -24,7 +24,7 @@ from delta.predictors.computed import Computed
 from delta.predictors.quantise import Quantise
 from delta.predictors.table import Table
 from delta.predictors.zeros import Zeros
-from delta.quantisation import INT8, UINT8, channels_of, codes
+from delta.quantisation import INT8, UINT8, codes, spread
 
 _CODE_ITEMS = {ITEM_NAMES.index("i1"): INT8, ITEM_NAMES.index("u1"): UINT8}
 _FLOAT = 1
@@ -77,10 +77,9 @@ class Given:
 
     def codes(self, weights: Items) -> Octets:
         """The codes that ONNX Runtime's quantiser gives `weights` on this grid, as bytes."""
-        zero_points = self.zero_points.view(ITEM_TYPES[self.code_item])
-        channel = channels_of(0, weights.size, self.inner, self.channels)
-        found = codes(weights, self.scales.view("<f4")[channel], zero_points[channel], _CODE_ITEMS[self.code_item])
-        return octets(found)
+        given = (self.scales.view("<f4"), self.zero_points.view(ITEM_TYPES[self.code_item]))
+        scales, zero_points = (spread(one, 0, weights.size, self.inner) for one in given)
+        return octets(codes(weights, scales, zero_points, _CODE_ITEMS[self.code_item]))
 
 
 def recognise(tensor: TensorRef, scene: Scene) -> Way | None:
