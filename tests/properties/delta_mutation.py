@@ -340,7 +340,7 @@ _WAYS: tuple[tuple[Callable[[Parts, random.Random], None], int], ...] = (
 )
 
 
-_taken_apart = lru_cache(maxsize=None)(Parts.of)
+_taken_apart = lru_cache(maxsize=64)(Parts.of)
 
 
 def mutant(specimen: Specimen, chance: random.Random) -> bytes:
@@ -394,7 +394,7 @@ def _peak_kib() -> int:
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 
 
-def _limit_address_space() -> None:
+def limit_address_space() -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + ADDRESS_SPACE_SLACK_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -403,7 +403,7 @@ def _limit_address_space() -> None:
 def main(seed: int, count: int, patches: list[Specimen], folder: Path) -> None:
     """See the module."""
     warnings.simplefilter("error")
-    _limit_address_space()
+    limit_address_space()
     outcome = survive(seed, count, folder, patches=patches)
     print(json.dumps({name: getattr(outcome, name) for name in outcome.__slots__}))  # noqa: T201 - its answer
 
