@@ -154,7 +154,7 @@ class Patch(models.Model):
     """A way to a target artifact made by the codec: `delta` from a base, or `packed` where there is none.
 
     A row is a wish until it is `ready`. It is claimed by one conditional UPDATE from `wanted` (or a `building` whose lease ran out) to `building`.
-    A `ready` one with another `wanted_effort` is made again, and offered as it is meanwhile.
+    A `ready` one with another `wanted_effort` is made again, and offered as it is meanwhile. A `retired` one has given up its artifact.
     """
 
     class State(models.TextChoices):
@@ -163,6 +163,7 @@ class Patch(models.Model):
         READY = "ready"
         USELESS = "useless", "not smaller than the plain file"
         FAILED = "failed"
+        RETIRED = "retired", "no device needs it any more; kept for what it measured"
 
     base = models.ForeignKey(Artifact, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     target = models.ForeignKey(Artifact, on_delete=models.PROTECT, related_name="patches")

@@ -11,7 +11,7 @@ from django.db import close_old_connections, connections
 
 from fleet.devices.recognition import recognise_artifacts
 from fleet.rollouts.completion import finish_all_completed
-from fleet.rollouts.patches import plan_patches
+from fleet.rollouts.patches import plan_patches, retire_patches
 from registry.deltas.services import resume_builds
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ def periodic_jobs() -> list[PeriodicJob]:
     return [
         PeriodicJob("recognise_artifacts", recognise_artifacts, every_s=60),
         PeriodicJob("plan_patches", plan_patches, every_s=settings.SMALLFLEET_JOBS_INTERVAL_S),
+        PeriodicJob("retire_patches", retire_patches, every_s=3600),
         PeriodicJob("resume_builds", resume_builds, every_s=60),
         PeriodicJob("finish_all_completed", finish_all_completed, every_s=60),
     ]

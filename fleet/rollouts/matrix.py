@@ -97,7 +97,7 @@ def patch_matrix(model_line: ModelLine, outlook: Outlook, *, with_past: bool = F
         with_past: show also the patches that the plan needs no more: to older versions, and from what nobody holds.
     """
     rows: dict[Pair, Patch] = {}
-    for patch in patches_of(model_line).order_by("patch_format", "pk"):
+    for patch in patches_of(model_line).exclude(state=Patch.State.RETIRED).order_by("patch_format", "pk"):
         rows[Pair(patch.base.sha256 if patch.base else None, patch.target.sha256)] = patch
     planned = outlook.plan.pairs
     pairs = dict.fromkeys([*planned, *rows] if with_past else planned)

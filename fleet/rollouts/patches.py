@@ -2,8 +2,11 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from datetime import timedelta
 
 from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
 from semver import Version as Semver
 
 from access.actors import Actor
@@ -15,11 +18,14 @@ from fleet.rollouts.models import Rollout
 from registry.deltas.formats import BUILT_FORMAT
 from registry.deltas.outlook import Outlook, outlook
 from registry.deltas.planning import Holders, Pair, Status, Wanted
-from registry.deltas.services import request_patches
+from registry.deltas.services import request_patches, retire_deltas
 from registry.models import Artifact, ModelLine, Patch, Variant, Version
 
 PLANNED_VERSIONS = 2
 """Patches to variants that no rollout is for yet are planned for so many of a line's newest versions: they may be rolled out next."""
+
+KEPT = timedelta(days=7)
+"""No delta is retired before: a fleet may be enrolled, or a rollout planned, some days after its patches were built."""
 
 ROLLING, NEXT, ELSE = 0, 1, 2
 """Whose turn it is: targets of rollouts that run, what may be rolled out next, and what somebody only wants to know the cost of."""
@@ -34,8 +40,17 @@ def request_patches_to(*, variant: Variant) -> None:
 
 def plan_patches() -> None:
     """Ask for what the standing budget buys all lines; asking again is harmless, and writes nothing where there is nothing new."""
+    _ask(_whole_outlook())
+
+
+def retire_patches() -> int:
+    """Let go of the deltas that no device needs any more, so that the standing budget is for those that one does; returns how many."""
+    return retire_deltas(needed=_whole_outlook().plan.pairs.keys(), built_before=timezone.now() - KEPT)
+
+
+def _whole_outlook() -> Outlook:
     held = Installation.objects.filter(active=True, device__revoked_at=None).values("model_line")
-    _ask(outlook(one for line in ModelLine.objects.filter(pk__in=held) for one in wanted_of(line)))
+    return outlook(one for line in ModelLine.objects.filter(pk__in=held) for one in wanted_of(line))
 
 
 def order_patches(
@@ -76,7 +91,7 @@ def line_outlook(
 
 
 def wanted_of(model_line: ModelLine, *, also: Iterable[Variant] = ()) -> list[Wanted]:
-    """The targets of the line, with the devices that would fetch them. Five queries."""
+    """The targets of the line, with the devices that would fetch them. Six queries."""
     targets = {variant.artifact: ELSE for variant in also} | _targets(model_line)
     if not targets:
         return []
@@ -89,12 +104,16 @@ def wanted_of(model_line: ModelLine, *, also: Iterable[Variant] = ()) -> list[Wa
 
 
 def _targets(model_line: ModelLine) -> dict[Artifact, int]:
-    """What rollouts bring devices to, or may next, and whose turn each is."""
+    """What rollouts bring devices to, or may next, and whose turn each is; what a late device was told to go to counts as rolled out."""
     states = (*LIVE, Rollout.State.DRAFT)
     open_rollouts = Rollout.objects.filter(target__version__model_line=model_line, state__in=states)
     rolled = set(open_rollouts.order_by().values_list("target", "state"))
-    rolling = {variant for variant, state in rolled if state in LIVE}
     usable = Variant.objects.filter(version__model_line=model_line).exclude(version__state=Version.State.YANKED)
+    told = Installation.objects.filter(
+        model_line=model_line, active=True, device__revoked_at=None, target__isnull=False
+    )
+    late = told.exclude(current=F("target__artifact")).order_by().values_list("target", flat=True).distinct()
+    rolling = {variant for variant, state in rolled if state in LIVE} | set(late)
     variants = list(usable.select_related("artifact", "version").defer("artifact__static_cost").order_by("id"))
     newest = _newest_versions({variant.version for variant in variants})
     turns: dict[Artifact, int] = {}

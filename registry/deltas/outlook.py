@@ -111,6 +111,7 @@ def _known(targets: Sequence[str]) -> tuple[dict[Pair, Known], list[Pair]]:
     rows = (
         Patch.objects.filter(Q(target__sha256__in=targets) | Q(state__in=_PENDING))
         .filter(Q(patch_format=BUILT_FORMAT) | Q(patch_format__lt=BUILT_FORMAT, state=State.READY))
+        .exclude(state=State.RETIRED)
         .order_by("patch_format", "id")
         .values_list("base__sha256", "target__sha256", "state", "size_bytes", "effort", "failure")
     )
@@ -176,7 +177,7 @@ _MeasuredRow = tuple[int | None, int, str, int, int | None, int, float | None]
 
 def _measured_rows() -> list[_MeasuredRow]:
     """The newest patches of the format that is built, kept or not: base, target, effort, bytes of both and of the patch, seconds."""
-    made = Patch.objects.filter(state__in=[State.READY, State.USELESS], size_bytes__isnull=False)
+    made = Patch.objects.filter(state__in=[State.READY, State.USELESS, State.RETIRED], size_bytes__isnull=False)
     rows: Iterable[Any] = (
         made.filter(patch_format=BUILT_FORMAT, target__size_bytes__gt=0)
         .order_by(F("built_at").desc(nulls_last=True), "-id")

@@ -1,7 +1,7 @@
 """Asking for patches. Building them is `building`'s business, in a worker."""
 
-from collections.abc import Iterable
-from datetime import timedelta
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
@@ -10,6 +10,7 @@ from django.utils import timezone
 from registry.deltas import jobs
 from registry.deltas.building import MAX_TRIES, REMADE
 from registry.deltas.formats import BUILT_FORMAT
+from registry.deltas.planning import Pair
 from registry.models import Artifact, Patch
 
 LOST_JOB = timedelta(hours=1)
@@ -30,11 +31,25 @@ def request_patches(*, target: Artifact, bases: Iterable[Artifact | None], effor
     with transaction.atomic():
         Patch.objects.bulk_create(wishes, ignore_conflicts=True)
         asked = Patch.objects.filter(Q(base=None) | Q(base__in=deltas), target=target, patch_format=BUILT_FORMAT)
+        asked.filter(state=Patch.State.RETIRED).update(
+            state=Patch.State.WANTED, wanted_effort="", tries=0, enqueued_at=None
+        )
         if effort:
             _want_effort(asked if None in named else asked.exclude(base=None), effort)
         patches = list(asked.select_related("base", "target", "artifact").order_by("id"))
         _enqueue(Patch.objects.filter(pk__in=[patch.pk for patch in patches]))
     return patches
+
+
+def retire_deltas(*, needed: Collection[Pair], built_before: datetime) -> int:
+    """Give up the bytes of the ready deltas that are none of `needed`; returns how many.
+
+    They are offered no more, and `collect_orphans` removes their files; a request makes one anew.
+    """
+    deltas = Patch.objects.filter(state=Patch.State.READY, base__isnull=False, built_at__lt=built_before)
+    rows = deltas.exclude(REMADE).values_list("pk", "base__sha256", "target__sha256")
+    idle = [pk for pk, base, target in rows if Pair(base, target) not in needed]
+    return deltas.filter(pk__in=idle).update(state=Patch.State.RETIRED, artifact=None) if idle else 0
 
 
 def _want_effort(patches: QuerySet[Patch], effort: str) -> None:

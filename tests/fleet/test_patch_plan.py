@@ -10,10 +10,12 @@ from access.actors import SYSTEM
 from access.models import AuditRecord
 from fleet.devices.holdings import holdings_of
 from fleet.devices.services import revoke_device
-from fleet.rollouts.patches import line_outlook, order_patches, plan_patches
+from fleet.rollouts.patches import line_outlook, order_patches, plan_patches, retire_patches
+from fleet.rollouts.services import abort_rollout
 from registry.deltas.formats import BUILT_FORMAT
 from registry.deltas.outlook import Outlook
 from registry.deltas.planning import Pair
+from registry.deltas.queries import ways_to
 from registry.models import Artifact, Patch, Variant
 from tests.factories.fleet import make_device, make_fleet, make_group, make_patch, make_rollout, make_variant
 from tests.factories.people import api_as
@@ -205,6 +207,57 @@ class TestAsking:
         for patch, state in ((built, State.READY), (packed, State.WANTED)):
             patch.refresh_from_db()
             assert (patch.state, patch.wanted_effort) == (state, "max")
+
+
+class TestRetiring:
+    def _built(self, base: Variant, target: Variant, *, days_ago: int) -> Patch:
+        patch = make_patch(base.artifact, target.artifact, 300_000)
+        Patch.objects.filter(pk=patch.pk).update(built_at=timezone.now() - timedelta(days=days_ago), build_s=4.0)
+        return patch
+
+    def test_delta_that_no_device_needs_leaves_the_budget_and_is_offered_no_more(
+        self, old: Variant, new: Variant
+    ) -> None:
+        older = make_variant("0.9.0")
+        needed = self._built(old, new, days_ago=30)
+        idle, fresh = self._built(older, new, days_ago=30), self._built(older, old, days_ago=1)
+        packed = make_patch(None, new.artifact, 800_000)
+        make_device().holds(old)
+        assert retire_patches() == 1
+        assert retire_patches() == 0
+        for patch in (needed, idle, fresh, packed):
+            patch.refresh_from_db()
+        assert {patch.state for patch in (needed, fresh, packed)} == {State.READY}
+        assert (idle.state, idle.artifact, idle.size_bytes) == (State.RETIRED, None, 300_000)
+        assert outlook_of(old).used.storage_bytes == 600_000
+        ways = ways_to(target=new.artifact, held=[older.artifact.sha256], formats=[BUILT_FORMAT])
+        assert [way.way for way in ways] == ["packed", "raw"]
+
+    def test_retired_delta_still_tells_what_to_expect_and_is_made_anew_when_a_device_needs_it(
+        self, old: Variant, new: Variant
+    ) -> None:
+        idle = self._built(old, new, days_ago=30)
+        make_device().holds(new)
+        assert retire_patches() == 1
+        make_device().holds(old)
+        expected = outlook_of(old).plan.pairs[pair(old, new)].expected
+        assert expected is not None
+        assert (expected.size_bytes, expected.alike) == (300_000, 1)
+        plan_patches()
+        idle.refresh_from_db()
+        assert (idle.state, idle.tries) == (State.WANTED, 0)
+
+    def test_delta_that_a_late_device_was_told_to_take_is_kept(self, old: Variant, new: Variant) -> None:
+        delta = self._built(old, new, days_ago=30)
+        device = make_device()
+        device.holds(old)
+        abort_rollout(actor=SYSTEM, rollout=make_rollout(new))
+        device.row.installations.update(target=new.pk)
+        for version in ("1.2.0", "1.3.0"):
+            make_variant(version)
+        assert retire_patches() == 0
+        delta.refresh_from_db()
+        assert delta.state == State.READY
 
 
 class TestApi:

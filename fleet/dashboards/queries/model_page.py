@@ -185,7 +185,8 @@ def _evaluation(variant: Variant, quality: Quality | None) -> Evaluation | None:
 def patch_counts(variants: Iterable[tuple[Version, Variant]]) -> dict[str, int]:
     """How many patches to these variants stand in each state, in the words of the page that shows them. One query."""
     targets = {variant.artifact_id for _, variant in variants}
-    rows = Patch.objects.filter(target__in=targets).order_by().values_list("state").annotate(count=Count("pk"))
+    patches = Patch.objects.filter(target__in=targets).exclude(state=Patch.State.RETIRED)
+    rows = patches.order_by().values_list("state").annotate(count=Count("pk"))
     counts: Counter[str] = Counter()
     for state, count in rows:
         counts[STATUS_WORDS[STATUS_OF[Patch.State(state)]]] += count
