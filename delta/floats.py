@@ -61,9 +61,10 @@ def clipped(numbers: Floats, tiny: np.float32, huge: np.float32) -> Floats:
     `convert_np_to_float16`).
     """
     changed = numbers.copy()
-    size = np.abs(numbers)
-    for strange, bound in (((size > 0) & (size < tiny), tiny), ((size > huge) & (size < np.inf), huge)):
-        changed[strange] = np.copysign(bound, numbers[strange])
+    with np.errstate(all="ignore"):
+        size = np.abs(numbers)
+        for strange, bound in (((size > 0) & (size < tiny), tiny), ((size > huge) & (size < np.inf), huge)):
+            changed[strange] = np.copysign(bound, numbers[strange])
     return changed
 
 

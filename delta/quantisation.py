@@ -55,8 +55,9 @@ def widen_peaks(lowest: Floats, highest: Floats, items: Floats, first: int, inne
     """Take `items`, the first of which has the number `first`, into the least and greatest of each channel, in place."""
     starts = np.arange(-(first % inner), items.size, inner).clip(0)
     channel = (starts + first) // inner % lowest.size
-    np.fmin.at(lowest, channel, np.fmin.reduceat(items, starts))
-    np.fmax.at(highest, channel, np.fmax.reduceat(items, starts))
+    with np.errstate(invalid="ignore"):
+        np.fmin.at(lowest, channel, np.fmin.reduceat(items, starts))
+        np.fmax.at(highest, channel, np.fmax.reduceat(items, starts))
 
 
 def grid_of(lowest: Floats, highest: Floats, rule: Rule) -> Grid:

@@ -76,9 +76,9 @@ class Nibbles:
 
     def items(self, formula: Formula, first: int, count: int, values: Values) -> Items:
         codes, total = formula.operands
-        wanted = min(2 * count, total - 2 * first)
-        if wanted <= 0 < count:
+        if 2 * (first + count) > total + 1:
             raise PatchMalformed("a span has more bytes than codes to fill them")
+        wanted = min(2 * count, total - 2 * first)
         found = values.items(codes, 2 * first, wanted)
         if found.dtype.itemsize != 1:
             raise PatchMalformed("only codes of a byte can be packed")
