@@ -22,7 +22,7 @@ import numpy as np
 
 from delta import format as container_format
 from delta.arrays import Items, Octets
-from delta.contexts import NO_SHIFTS
+from delta.contexts import NO_SHIFTS, Shifts
 from delta.corrections import CORRECTIONS
 from delta.errors import MemoryExhausted, OutputMismatch, PatchMalformed, WrongBase
 from delta.format import READABLE_VERSIONS, Container, Header, Identity, Index
@@ -163,8 +163,11 @@ class _Sources:
         if model > len(self._index.contexts):
             raise PatchMalformed(f"unknown context model {model}")
         asked = self._index.contexts[model - 1]
-        shifts = self.table(asked.shifts_at, 2 * asked.channels).view("<i2") if asked.channels else NO_SHIFTS
-        return asked.of(predicted, first, shifts)
+        shifts = self._shifts(asked.shifts_at, asked.channels)
+        return asked.of(predicted, first, shifts, self._shifts(asked.second_shifts_at, asked.second_channels))
+
+    def _shifts(self, offset: int, channels: int) -> Shifts:
+        return self.table(offset, 2 * channels).view("<i2") if channels else NO_SHIFTS
 
     def computed(self, formula: int, first: int, count: int) -> Items:
         return self._formulas.items(formula, first, count)

@@ -42,7 +42,7 @@ def _measure(drawn: InBlocks | InContext | None, settings: Settings) -> tuple[fl
 
 
 def _in_context_bytes(drawn: InContext) -> float:
-    shifts_bytes = drawn.plan.shifts.size / 2
+    shifts_bytes = (drawn.plan.shifts.size + drawn.plan.second_shifts.size) / 2
     return coded_bits(drawn.plan.mapping, drawn.items, drawn.contexts) / 8 + shifts_bytes
 
 

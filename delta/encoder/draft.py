@@ -177,8 +177,8 @@ class Draft:
 
     def _model(self, plan: ContextPlan, first: int) -> int:
         """The number of a plan's model."""
-        shifts_at = self._put_in_table(plan.shifts.astype("<i2").tobytes()) if plan.shifts.size else 0
-        model = plan.model(first, shifts_at)
+        places = [self._put_in_table(shifts.astype("<i2").tobytes()) for shifts in (plan.shifts, plan.second_shifts)]
+        model = plan.model(first, *places)
         if model not in self._contexts:
             self._contexts.append(model)
         return self._contexts.index(model) + 1

@@ -6,11 +6,8 @@ Operands may be numbers, or things that get a number when the way is taken: byte
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
-
 from delta.arrays import Items, unsigned
-from delta.contexts import NO_SHIFTS, NOTHING, ContextModel
+from delta.contexts import NO_SHIFTS, NOTHING, ContextModel, Shifts
 from delta.corrections.exact import Exact
 from delta.encoder.terms import Term
 from delta.encoder.writers import Block
@@ -21,14 +18,12 @@ from delta.spans import Contexts
 Operand = int | bytes | Layout | Term | None
 """`None` is no layout: items as they stand."""
 
-Shifts = npt.NDArray[np.int16]
-
 
 @dataclass(frozen=True, slots=True)
 class ContextPlan:
     """A context model that has not got its place among the contexts of its stream: see `contexts.ContextModel`.
 
-    Spans of one `group` share contexts; they have the same `count`. Channels have a shift each, int16.
+    Spans of one `group` share contexts; they have the same `count`. Channels along up to two axes have a shift each.
     """
 
     mapping: Mapping
@@ -38,15 +33,28 @@ class ContextPlan:
     count: int = 1
     shifts: Shifts = field(default_factory=lambda: NO_SHIFTS)
     inner: int = 1
+    second_shifts: Shifts = field(default_factory=lambda: NO_SHIFTS)
+    second_inner: int = 1
 
-    def model(self, first: int, shifts_at: int) -> ContextModel:
-        """The model, once its first context and the place of its shifts are known."""
-        return ContextModel(self.level, self.shift, first, self.count, shifts_at, self.shifts.size, self.inner)
+    def model(self, first: int, shifts_at: int, second_shifts_at: int) -> ContextModel:
+        """The model, once its first context and the places of its shifts are known."""
+        return ContextModel(
+            level=self.level,
+            shift=self.shift,
+            first=first,
+            count=self.count,
+            shifts_at=shifts_at,
+            channels=self.shifts.size,
+            inner=self.inner,
+            second_shifts_at=second_shifts_at,
+            second_channels=self.second_shifts.size,
+            second_inner=self.second_inner,
+        )
 
     def contexts(self, predicted: Items) -> Contexts:
         """The contexts of all items of a span, counted from the group's first; of zeros where nothing is predicted."""
         bits = predicted.view(unsigned(predicted.dtype.itemsize))
-        return self.model(0, 0).of(bits, 0, self.shifts)
+        return self.model(0, 0, 0).of(bits, 0, self.shifts, self.second_shifts)
 
 
 @dataclass(frozen=True, slots=True)

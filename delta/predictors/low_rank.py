@@ -19,6 +19,7 @@ Factors = npt.NDArray[np.float64]
 
 MAX_RANK = 256
 MAX_FACTORS = 1 << 20
+MAX_EXPONENT = 64
 MAX_ROW_ITEMS = 1 << 17
 """The longest row: a piece restores whole rows."""
 
@@ -38,27 +39,30 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is expected to change: `gains` (rows), `left` (rows x rank), `right` (rank x outer x columns), integers.
+    """What is expected to change: `left` (rows x rank) and `right` (rank x outer x columns), integers.
 
-    The sum over the ranks is in units of `step`; a gain, of `GAIN_UNIT` of the old weight.
+    Their sum over the ranks is in units of `step`, times a power of two for each row (`row_scales`: rows) and column
+    (`column_scales`: outer x columns). A gain (`gains`: rows) is in units of `GAIN_UNIT` of the old weight.
     """
 
     shape: Shape
     step: float
-    gains: Factors
     left: Factors
     right: Factors
+    gains: Factors
+    row_scales: Factors
+    column_scales: Factors
 
     def applied(self, old: npt.NDArray[np.float32], first: int) -> npt.NDArray[np.float32]:
         """`old`, the items from `first` on, moved: in float64, rounded to float32 once."""
         columns = self.shape.columns
         start, stop = first // columns, -(-(first + old.size) // columns)
         sums = self._rows(start, stop).reshape(-1)[first - start * columns :][: old.size]
-        gains = np.repeat(self.gains[np.arange(start, stop) % self.shape.rows], columns)
-        gains = gains[first - start * columns :][: old.size]
+        factors = np.repeat(self.gains[np.arange(start, stop) % self.shape.rows] * GAIN_UNIT + 1.0, columns)
+        factors = factors[first - start * columns :][: old.size]
         with np.errstate(all="ignore"):
             sums *= self.step
-            sums += old * (gains * GAIN_UNIT + 1.0)
+            sums += old * factors
             return sums.astype(np.float32)
 
     def _rows(self, start: int, stop: int) -> Factors:
@@ -67,7 +71,10 @@ class Change:
         while start < stop:
             outer, row = divmod(start, self.shape.rows)
             count = min(stop - start, self.shape.rows - row)
-            parts.append(self.left[row : row + count] @ self.right[:, outer])
+            sums = self.left[row : row + count] @ self.right[:, outer]
+            sums *= self.row_scales[row : row + count, None]
+            sums *= self.column_scales[outer]
+            parts.append(sums)
             start += count
         return np.concatenate(parts)
 
@@ -79,7 +86,8 @@ class LowRank:
     """The base's weights moved by a `Change`, whose gains and factors stand in a stream of int16.
 
     The stream holds for each of `rank` components its `rows` items of `left` and `outer * columns` items of `right`,
-    then, where `has_gains` is 1, `rows` gains. Contexts see predicted zeros.
+    then as many exponents of two where `has_scales` is 1, then `rows` gains where `has_gains` is 1. Contexts see
+    predicted zeros.
     """
 
     number = 16
@@ -93,6 +101,7 @@ class LowRank:
         "rows",
         "columns",
         "rank",
+        "has_scales",
         "has_gains",
         "step_bits",
     )
@@ -110,18 +119,25 @@ class LowRank:
 
 
 def _drawn_change(piece: Piece, sources: Sources) -> Change:
-    _, _, stream, context, outer, rows, columns, rank, has_gains, step_bits = piece.span.operands
+    _, _, stream, context, outer, rows, columns, rank, has_scales, has_gains, step_bits = piece.span.operands
     shape = Shape(outer, rows, columns)
-    count = rows * has_gains + rank * (rows + outer * columns)
-    if not shape.items or columns > MAX_ROW_ITEMS or has_gains > 1 or step_bits >= 1 << 32:
+    length = rows + outer * columns
+    count = (rank + has_scales) * length + has_gains * rows
+    if not shape.items or columns > MAX_ROW_ITEMS or max(has_scales, has_gains) > 1 or step_bits >= 1 << 32:
         raise PatchMalformed("a low-rank span has an empty matrix, rows that are too long, or a wrong step")
-    if rank > MAX_RANK or count > MAX_FACTORS or sources.item_type(stream) != np.dtype("<i2"):
-        raise PatchMalformed("a low-rank span has too many factors or factors of another type")
+    if not count or rank > MAX_RANK or max(count, length) > MAX_FACTORS or sources.item_type(stream) != np.dtype("<i2"):
+        raise PatchMalformed("a low-rank span has no factors, too many, or factors of another type")
     contexts = sources.contexts(context, np.zeros(count, "<u2"), 0)
     drawn = sources.draw(stream, count, contexts).astype(np.float64)
-    length = rows + outer * columns
     components = drawn[: rank * length].reshape(rank, length)
-    gains = drawn[rank * length :] if has_gains else np.zeros(rows)
-    left = np.ascontiguousarray(components[:, :rows].T)
-    right = components[:, rows:].reshape(rank, outer, columns)
-    return Change(shape, float(np.uint32(step_bits).view(np.float32)), gains, left, right)
+    exponents = drawn[rank * length :][:length] if has_scales else np.zeros(length)
+    scales = np.ldexp(1.0, np.clip(exponents, -MAX_EXPONENT, MAX_EXPONENT).astype(np.int32))
+    return Change(
+        shape,
+        step=float(np.uint32(step_bits).view(np.float32)),
+        left=np.ascontiguousarray(components[:, :rows].T),
+        right=components[:, rows:].reshape(rank, outer, columns),
+        gains=drawn[count - rows :] if has_gains else np.zeros(rows),
+        row_scales=scales[:rows],
+        column_scales=scales[rows:].reshape(outer, columns),
+    )

@@ -9,15 +9,17 @@ from collections.abc import Callable, Iterator
 from delta.encoder.onnx_tensors import TensorRef
 from delta.encoder.scene import Scene
 from delta.encoder.way import Proposal
-from delta.encoder.ways import identical, literal, moved, palette, quantised, rearranged, steps
+from delta.encoder.ways import converted, identical, literal, low_rank, moved, palette, quantised, rearranged, steps
 
 _PROPOSERS: tuple[Callable[[TensorRef, Scene], Iterator[Proposal]], ...] = (
     identical.propose,
     rearranged.propose,
     quantised.propose,
+    converted.propose,
     steps.propose,
     palette.propose,
     moved.propose,
+    low_rank.propose,
     literal.propose,
 )
 

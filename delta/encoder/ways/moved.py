@@ -1,17 +1,18 @@
 """The tensor as its counterpart in the base plus small changes: fine-tuning, retraining of codes."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from delta.arrays import Items, unsigned
-from delta.contexts import FLOAT_MAGNITUDE, NOTHING, PATTERN
+from delta.contexts import FLOAT_MAGNITUDE, NOTHING, PATTERN, Shifts
 from delta.corrections import add, ordered
 from delta.corrections.add import Add
 from delta.corrections.ordered import Ordered
 from delta.encoder.base_tensors import Counterpart
-from delta.encoder.channels import Axis, axes
+from delta.encoder.channels import axes
 from delta.encoder.onnx_tensors import TensorRef
 from delta.encoder.scene import Scene
 from delta.encoder.way import ContextPlan, InBlocks, InContext, Operand, Proposal, Way
@@ -38,7 +39,7 @@ def propose(tensor: TensorRef, scene: Scene) -> Iterator[Proposal]:
             steps = ordered.residual(values, old_values)
             yield (Way(tensor.size, predictor, operands, Ordered.number, drawn=InBlocks("ordered", steps)),)
             if scene.settings.contexts and tensor.data_type in _HALF_OCTAVE_SHIFTS:
-                yield from _floats_in_context(tensor, values, old_values, old)
+                yield from floats_in_context(tensor, values, FloatPrediction(predictor, operands, old_values))
         else:
             difference = add.residual(values, old_values)
             yield (Way(tensor.size, predictor, operands, Add.number, drawn=InBlocks("difference", difference)),)
@@ -53,33 +54,62 @@ def prediction(old: Counterpart) -> tuple[int, tuple[Operand, ...]]:
     return Relaid.number, (old.tensor.offset, old.layout, old.tensor.item)
 
 
-def _floats_in_context(tensor: TensorRef, values: Items, old_values: Items, old: Counterpart) -> Iterator[Proposal]:
-    steps = ordered.residual_in_context(values, old_values)
+@dataclass(frozen=True, slots=True)
+class FloatPrediction:
+    """What a predictor gives for a tensor of floats, and how it is asked to."""
+
+    predictor: int
+    operands: tuple[Operand, ...]
+    predicted: Items
+    guess: InContext | None = None
+
+
+def floats_in_context(tensor: TensorRef, values: Items, prediction: FloatPrediction) -> Iterator[Proposal]:
+    """Floats as what a predictor gives plus steps, in contexts of the prediction and of channels along up to two axes."""
+    predicted = prediction.predicted
+    steps = ordered.residual_in_context(values, predicted)
     if steps is None:
         return
-    predictor, operands = prediction(old)
-    shift = _HALF_OCTAVE_SHIFTS[tensor.data_type]
-    change = _as_numbers(values, tensor) - _as_numbers(old_values, tensor)
-    for axis in axes(tensor.dims, values.size):
-        plan = ContextPlan(
-            Mapping.TOKENS,
-            "moved",
-            FLOAT_MAGNITUDE,
-            shift,
-            _CONTEXTS,
-            _shifts(change, axis, tensor, shift),
-            axis.inner,
+    change = np.nan_to_num(_as_numbers(values, tensor) - _as_numbers(predicted, tensor), posinf=0, neginf=0)
+    for plan in _float_plans(tensor, change):
+        drawn = InContext("ordered", steps, plan, plan.contexts(predicted))
+        yield (
+            Way(
+                tensor.size,
+                prediction.predictor,
+                prediction.operands,
+                Ordered.number,
+                drawn=drawn,
+                guess=prediction.guess,
+            ),
         )
-        drawn = InContext("ordered", steps, plan, plan.contexts(old_values))
-        yield (Way(tensor.size, predictor, operands, Ordered.number, drawn=drawn),)
 
 
-def _shifts(change: npt.NDArray[np.float64], axis: Axis, tensor: TensorRef, shift: int) -> npt.NDArray[np.int16]:
-    """What brings an old value as large as its channel's change to the middle context."""
-    changes = axis.root_mean_squares(np.nan_to_num(change, posinf=0, neginf=0))
+def _float_plans(tensor: TensorRef, change: npt.NDArray[np.float64]) -> Iterator[ContextPlan]:
+    shift = _HALF_OCTAVE_SHIFTS[tensor.data_type]
+    plan = ContextPlan(Mapping.TOKENS, "moved", FLOAT_MAGNITUDE, shift, _CONTEXTS)
+    ways = list(axes(tensor.dims, change.size))
+    whole = float(np.sqrt(np.square(change).mean()))
+    for axis in ways:
+        yield replace(plan, shifts=_shifts(axis.root_mean_squares(change), tensor), inner=axis.inner)
+    by_size = sorted(ways[1:], key=lambda axis: -axis.channels)[:2]
+    if len(by_size) == 2 and whole > 0:
+        one, other = by_size
+        relative = np.rint(2 * np.log2(np.maximum(other.root_mean_squares(change) / whole, 2.0**-30)))
+        yield replace(
+            plan,
+            shifts=_shifts(one.root_mean_squares(change), tensor),
+            inner=one.inner,
+            second_shifts=np.where(relative > -60, -relative, _UNCHANGED).astype(np.int16),
+            second_inner=other.inner,
+        )
+
+
+def _shifts(changes: npt.NDArray[np.float64], tensor: TensorRef) -> Shifts:
+    """What brings an old value as large as its channel's changes (root mean squares) to the middle context."""
     kind = {1: "<f4", 10: "<f2", 16: "<f4"}[tensor.data_type]
     pattern = changes.astype(kind).view(unsigned(int(kind[2]))).astype(np.int64)
-    levels = (pattern >> (16 if tensor.data_type == 16 else 0)) >> shift
+    levels = (pattern >> (16 if tensor.data_type == 16 else 0)) >> _HALF_OCTAVE_SHIFTS[tensor.data_type]
     return np.where(levels > 0, _MIDDLE - levels, _UNCHANGED).astype(np.int16)
 
 
