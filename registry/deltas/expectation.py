@@ -23,8 +23,8 @@ PRIOR_MORE_EFFORT = 0.98
 """What `max` leaves of a patch that was made with less."""
 
 PRIOR_START_S = 1.0
-PRIOR_S_PER_MB = {"max": 1.0, "fast": 0.1}
-"""Per 10^6 bytes of base and target together, on one core; HDiffPatch with LZMA2 takes 1.0 s for each of the target."""
+PRIOR_S_PER_MB = {"max": 1.0, "fast": 0.05}
+"""Per 10^6 bytes of base and target together, on one core, with the proof: 0.8 to 0.95 and 0.02 to 0.04 on 19 MB of fp32."""
 _MB = 1e6
 
 

@@ -229,7 +229,8 @@ class _Planner:
             return PlannedPair(pair, Status.FAILED, devices, reason=one.failure)
         size_bytes = one.size_bytes or 0
         if one.state == State.READY and (pair.base is None or size_bytes < place.fallback_bytes):
-            saved = place.devices(pair.base) * max(0, place.fallback_bytes - size_bytes)
+            instead = place.wanted.raw_bytes if pair.base is None else place.fallback_bytes
+            saved = devices * max(0, instead - size_bytes)
             return PlannedPair(pair, Status.BUILT, devices, size_bytes, saved)
         return PlannedPair(
             pair, Status.NOT_WORTH_IT, devices, size_bytes, reason=_no_gain(place, pair, size_bytes, "built")

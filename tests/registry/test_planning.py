@@ -83,7 +83,7 @@ def test_speed_is_that_of_alike_pairs_then_of_any_then_the_prior() -> None:
     other = measured(V1_INT8, V2_INT8, 100_000, build_s=1.0)
     assert History([other]).expect(unbuilt(V1, V2)).build_s == 1.0
     assert History([other, measured(V1, V2, 300_000)]).expect(unbuilt(V1, V2)).build_s == 4.0
-    assert History([other]).expect(unbuilt(V1, V2, effort="fast")).build_s == pytest.approx(1.2)
+    assert History([other]).expect(unbuilt(V1, V2, effort="fast")).build_s == pytest.approx(1.1)
     assert History([]).expect(unbuilt(V1, V2)).build_s == 3.0
 
 
@@ -185,6 +185,12 @@ def test_packed_file_is_always_asked_for_and_costs_the_budget_nothing() -> None:
     assert asked(plan) == [(None, NEW)]
     assert plan.pairs[Pair(None, NEW)].devices == 2
     assert plan.spends == Budget(0, 0)
+
+
+def test_what_is_built_says_what_it_saves() -> None:
+    plan = planned([wanted(old=3, nothing=2)], {}, {(OLD, NEW): Known("ready", 300, "max")})
+    assert plan.pairs[Pair(OLD, NEW)].saved_bytes == 3 * (PACKED_BYTES - 300)
+    assert plan.pairs[Pair(None, NEW)].saved_bytes == 2 * (RAW - PACKED_BYTES)
 
 
 def test_more_devices_come_first_when_the_budget_is_for_one() -> None:
