@@ -394,9 +394,10 @@ def _peak_kib() -> int:
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 
 
-def limit_address_space() -> None:
+def limit_address_space(slack_bytes: int = ADDRESS_SPACE_SLACK_BYTES) -> None:
+    """Let this process map no more than it has and so much."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + ADDRESS_SPACE_SLACK_BYTES
+    limit = pages * resource.getpagesize() + slack_bytes
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
