@@ -4,14 +4,18 @@ Unsigned, at most nine bytes each (63 bits), as in DWARF 5 section 7.6. Signed v
 small magnitudes stay short.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
-from delta.arrays import Octets
+from delta.arrays import Items, Octets, unsigned
 from delta.errors import PatchMalformed
 
 Integers = npt.NDArray[np.int64]
 MAX_BYTES = 9
+MAX_ITEM_BYTES = 10
+"""Of 64 bits."""
 _MORE = 0x80
 _CHUNK_BYTES = 1 << 16
 
@@ -81,6 +85,41 @@ def decode(coded: Octets) -> Integers:
     """All integers in `coded`; see `Reader`."""
     reader = Reader(coded)
     return reader.take(reader.left)
+
+
+def from_items(items: Items) -> Octets:
+    """Integers of any type as protobuf writes them: negative ones as 64 bits, so at most ten bytes each."""
+    bits = items.astype(f"<{items.dtype.kind}8").view(np.uint64)
+    lengths = np.ones(bits.size, np.int64)
+    for place in range(1, MAX_ITEM_BYTES):
+        lengths += bits >= np.uint64(1 << (7 * place))
+    starts = np.cumsum(lengths) - lengths
+    coded = np.empty(int(lengths.sum()), np.uint8)
+    for place in range(int(lengths.max(initial=0))):
+        rows = np.flatnonzero(lengths > place)
+        more = np.where(lengths[rows] > place + 1, _MORE, 0)
+        coded[starts[rows] + place] = (bits[rows] >> np.uint64(7 * place) & np.uint64(0x7F)) | more.astype(np.uint64)
+    return coded
+
+
+def to_items(coded: Octets, kind: np.dtype[Any]) -> Items:
+    """The lowest bits of each integer, as a type of that width.
+
+    Raises:
+        PatchMalformed: one is longer than ten bytes, or the last is cut.
+    """
+    ends = np.flatnonzero(coded < _MORE)
+    if coded.size and (ends.size == 0 or ends[-1] != coded.size - 1):
+        raise PatchMalformed("the last varint is cut")
+    starts = np.concatenate((np.zeros(1, np.int64), ends[:-1] + 1))[: ends.size]
+    lengths = ends - starts + 1
+    if int(lengths.max(initial=0)) > MAX_ITEM_BYTES:
+        raise PatchMalformed(f"a varint has more than {MAX_ITEM_BYTES} bytes")
+    bits = np.zeros(ends.size, np.uint64)
+    for place in range(int(lengths.max(initial=0))):
+        rows = np.flatnonzero(lengths > place)
+        bits[rows] |= (coded[starts[rows] + place] & 0x7F).astype(np.uint64) << np.uint64(7 * place)
+    return bits.astype(unsigned(kind.itemsize)).view(kind)
 
 
 def _decoded(coded: Octets, ends: Integers) -> Integers:

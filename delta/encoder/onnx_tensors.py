@@ -2,77 +2,48 @@
 
 Walks the protobuf wire format (https://protobuf.dev/programming-guides/encoding/) with the field numbers of
 `onnx.proto`, because no parser reports offsets. Anything that is not ONNX, or only nearly, has no tensors: its bytes
-are then coded as bytes. Found are initializers and the tensors of node attributes (Constant nodes), in subgraphs and
-functions too, whose values stand in `raw_data`, `float_data` or `double_data`; the latter two are packed little-endian
-arrays just the same.
+are then coded as bytes. Found are initializers, sparse ones too (values and indices), and the tensors of node
+attributes (Constant nodes), in subgraphs, functions and what is there for training. Values in `raw_data`, `float_data`
+or `double_data` are little-endian arrays; those in `int32_data`, `int64_data` or `uint64_data` are varints. A list that
+a writer did not pack, or put down in several parts, is left to be coded as bytes.
 """
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from delta.arrays import ITEM_NAMES, ITEM_TYPES
+from delta.encoder.tensors import ITEM_BY_DATA_TYPE, PACKED_DATA_TYPES, TensorRef, Tensors, VarintsRef
+
+__all__ = ["TensorRef", "find"]
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_MODEL_GRAPH, _MODEL_FUNCTIONS = 7, 25
-_GRAPH_NODE, _GRAPH_INITIALIZER = 1, 5
-_FUNCTION_NODE = 7
+_MODEL_GRAPH, _MODEL_TRAINING, _MODEL_FUNCTIONS = 7, 20, 25
+_TRAINING_GRAPHS = (1, 2)
+_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE_INITIALIZER = 1, 5, 15
+_SPARSE_TENSORS = (1, 2)
+_FUNCTION_NODE, _FUNCTION_ATTRIBUTE = 7, 11
 _NODE_OUTPUT, _NODE_ATTRIBUTE = 2, 5
-_ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH, _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS = 5, 6, 10, 11
-_TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_FLOATS, _TENSOR_NAME, _TENSOR_RAW, _TENSOR_DOUBLES = 1, 2, 4, 8, 9, 10
+_ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS, _ATTRIBUTE_SPARSE_TENSORS = (5, 10), (6, 11), (22, 23)
+_TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME = 1, 2, 8
+_TENSOR_FLOATS, _TENSOR_RAW, _TENSOR_DOUBLES = 4, 9, 10
+_TENSOR_VARINTS = (5, 7, 11)
 
 MAX_DEPTH = 32
 MAX_FIELDS = 4_000_000
 """Past this many fields (seconds of walking) a file counts as bytes."""
 
-ITEM_BY_DATA_TYPE = {
-    1: "f4", 2: "u1", 3: "i1", 4: "u2", 5: "i2", 6: "i4", 7: "i8", 9: "u1", 10: "f2", 11: "f8", 12: "u4", 13: "u8",
-    16: "u2", 17: "u1", 18: "u1", 19: "u1", 20: "u1", 21: "u1", 22: "u1",
-}  # fmt: skip
-"""`TensorProto.DataType` to the item type its bytes are coded as: bfloat16 as 2 bytes, float8 and packed int4 as 1."""
-FLOAT_DATA_TYPES = frozenset({1, 10, 11, 16})
-"""float, float16, double, bfloat16: sign and magnitude with the sign bit on top."""
-
 Window = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class TensorRef:
-    """One tensor's values: `size` bytes from `offset` of the file on; `data_type` is ONNX's number."""
-
-    name: str
-    data_type: int
-    dims: tuple[int, ...]
-    offset: int
-    size: int
-
-    @property
-    def item(self) -> int:
-        """The number of the item type that its values are coded as."""
-        return ITEM_NAMES.index(ITEM_BY_DATA_TYPE[self.data_type])
-
-    @property
-    def items(self) -> int:
-        """How many of these there are; packed int4 counts as bytes."""
-        return self.size // ITEM_TYPES[self.item].itemsize
-
-    @property
-    def is_float(self) -> bool:
-        return self.data_type in FLOAT_DATA_TYPES
-
-    @property
-    def end(self) -> int:
-        return self.offset + self.size
-
-
-def find_tensors(file: memoryview) -> list[TensorRef]:
-    """All tensors in the order of the file; none when it is no ONNX model."""
+def find(file: memoryview) -> Tensors | None:
+    """All tensors in the order of the file; nothing when it is no ONNX model."""
     walker = _Walker(file)
     try:
         walker.model((0, len(file)))
     except _NotOnnx:
-        return []
-    return sorted(walker.found, key=lambda tensor: tensor.offset)
+        return None
+    walker.found.sort()
+    return walker.found
 
 
 class _NotOnnx(Exception):
@@ -82,17 +53,23 @@ class _NotOnnx(Exception):
 @dataclass(slots=True)
 class _Walker:
     file: memoryview
-    found: list[TensorRef] = field(default_factory=list)
+    found: Tensors = field(default_factory=Tensors)
     fields: int = 0
 
     def model(self, window: Window) -> None:
         for number, value in self._messages(window):
             if number == _MODEL_GRAPH:
                 self._graph(value, MAX_DEPTH)
+            elif number == _MODEL_TRAINING:
+                for inner, graph in self._messages(value):
+                    if inner in _TRAINING_GRAPHS:
+                        self._graph(graph, MAX_DEPTH)
             elif number == _MODEL_FUNCTIONS:
-                for inner, node in self._messages(value):
+                for inner, part in self._messages(value):
                     if inner == _FUNCTION_NODE:
-                        self._node(node, MAX_DEPTH)
+                        self._node(part, MAX_DEPTH)
+                    elif inner == _FUNCTION_ATTRIBUTE:
+                        self._attribute(part, None, MAX_DEPTH)
 
     def _graph(self, window: Window, depth: int) -> None:
         if depth == 0:
@@ -102,6 +79,8 @@ class _Walker:
                 self._node(value, depth)
             elif number == _GRAPH_INITIALIZER:
                 self._tensor(value, None)
+            elif number == _GRAPH_SPARSE_INITIALIZER:
+                self._sparse_tensor(value, None)
 
     def _node(self, window: Window, depth: int) -> None:
         output = None
@@ -113,13 +92,21 @@ class _Walker:
 
     def _attribute(self, window: Window, owner: str | None, depth: int) -> None:
         for number, value in self._messages(window):
-            if number in (_ATTRIBUTE_TENSOR, _ATTRIBUTE_TENSORS):
+            if number in _ATTRIBUTE_TENSORS:
                 self._tensor(value, owner)
-            elif number in (_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS):
+            elif number in _ATTRIBUTE_GRAPHS:
                 self._graph(value, depth - 1)
+            elif number in _ATTRIBUTE_SPARSE_TENSORS:
+                self._sparse_tensor(value, owner)
+
+    def _sparse_tensor(self, window: Window, owner: str | None) -> None:
+        for number, value in self._messages(window):
+            if number in _SPARSE_TENSORS:
+                self._tensor(value, owner)
 
     def _tensor(self, window: Window, owner: str | None) -> None:
-        name, data_type, dims, values = "", 0, [], None
+        name, data_type, dims = "", 0, []
+        values: list[tuple[int, Window]] = []
         for number, wire, value in self._fields(window):
             if number == _TENSOR_DIMS:
                 dims += [value[0]] if wire == _VARINT else list(self._packed(value))
@@ -127,15 +114,18 @@ class _Walker:
                 data_type = value[0]
             elif number == _TENSOR_NAME and wire == _BYTES:
                 name = self._text(value)
-            elif number in (_TENSOR_RAW, _TENSOR_FLOATS, _TENSOR_DOUBLES) and wire == _BYTES:
-                values = value
-        if values is None or data_type not in ITEM_BY_DATA_TYPE:
+            elif number in (_TENSOR_RAW, _TENSOR_FLOATS, _TENSOR_DOUBLES, *_TENSOR_VARINTS) and wire == _BYTES:
+                values.append((number, value))
+        if len(values) != 1 or data_type not in ITEM_BY_DATA_TYPE:
             return
-        tensor = TensorRef(owner or name, data_type, tuple(dims), values[0], values[1] - values[0])
+        number, (start, end) = values[0]
+        if number in _TENSOR_VARINTS:
+            self.found.varints.append(VarintsRef(data_type, start, end - start))
+            return
+        tensor = TensorRef(owner or name, data_type, tuple(dims), start, end - start)
         width = int(ITEM_BY_DATA_TYPE[data_type][1])
-        packed_int4 = data_type in (21, 22)
-        if tensor.size and (packed_int4 or tensor.size == math.prod(dims) * width):
-            self.found.append(tensor)
+        if tensor.size and (data_type in PACKED_DATA_TYPES or tensor.size == math.prod(dims) * width):
+            self.found.fixed.append(tensor)
 
     def _text(self, window: Window) -> str:
         return bytes(self.file[window[0] : window[1]]).decode("utf-8", "surrogateescape")

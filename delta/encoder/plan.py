@@ -5,10 +5,10 @@ from delta.encoder.choice import choose
 from delta.encoder.draft import Draft
 from delta.encoder.effort import Settings
 from delta.encoder.matcher import Matcher
-from delta.encoder.onnx_tensors import TensorRef
 from delta.encoder.scene import Scene
+from delta.encoder.tensors import TensorRef, VarintsRef
 from delta.encoder.way import Proposal
-from delta.encoder.ways import proposals
+from delta.encoder.ways import proposals, varints
 from delta.predictors import PREDICTORS
 
 MIN_TENSOR_BYTES = 128
@@ -39,7 +39,7 @@ class _Planner:
 
     def plan(self) -> Draft:
         at = 0
-        for tensor in self._scene.tensors:
+        for tensor in self._scene.in_order():
             proposal = self._proposal(tensor)
             if proposal is not None:
                 self._gap(at, tensor.offset)
@@ -49,16 +49,18 @@ class _Planner:
         self._gap(at, self._new.size)
         return self._draft
 
-    def _proposal(self, tensor: TensorRef) -> Proposal | None:
+    def _proposal(self, tensor: TensorRef | VarintsRef) -> Proposal | None:
         """The best way to send a tensor; none where it is too small for spans of its own."""
+        if isinstance(tensor, VarintsRef):
+            return varints.propose(tensor, self._scene)
         found = proposals(tensor, self._scene)
         if tensor.size < MIN_TENSOR_BYTES:
             found = [proposal for proposal in found if all(way.is_free for way in proposal)]
         return choose(found, self._settings) if found else None
 
-    def _move_cursor(self, proposal: Proposal, tensor: TensorRef) -> None:
+    def _move_cursor(self, proposal: Proposal, tensor: TensorRef | VarintsRef) -> None:
         """Where the base would go on after this tensor: after the one it came from."""
-        counterparts = self._scene.base.counterparts(tensor)
+        counterparts = self._scene.base.counterparts(tensor) if isinstance(tensor, TensorRef) else []
         if counterparts:
             self._base_cursor = counterparts[0].tensor.end
             return
