@@ -7,6 +7,7 @@ in `_ALL`, its row in `docs/formats.md`, and the encoder's reason to use it. Num
 
 from delta.formulas.base import Formula, Operation
 from delta.formulas.converted import Clipped, Rounded, Truncated
+from delta.formulas.folded import FoldedBias, Gains, Multiplied, NewBias
 from delta.formulas.quantised import BiasCodes, Codes, Nibbles, Scaled, Scales, ZeroPoints
 from delta.formulas.stored import Stored
 
@@ -21,6 +22,10 @@ _ALL: tuple[Operation, ...] = (
     Nibbles(),
     Scaled(),
     BiasCodes(),
+    Gains(),
+    Multiplied(),
+    FoldedBias(),
+    NewBias(),
 )
 
 OPERATIONS: dict[int, Operation] = {operation.number: operation for operation in _ALL}
