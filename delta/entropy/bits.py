@@ -5,7 +5,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from delta.entropy.symbols import Numbers
+from delta.entropy.symbols import MAX_RAW_BITS, Numbers
 
 Words = npt.NDArray[np.uint64]
 
@@ -39,6 +39,15 @@ def _merge(words: Words, places: Words, fields: Words) -> None:
     words[places[firsts]] |= np.bitwise_or.reduceat(fields, firsts)
 
 
+_MASKS = (np.int64(1) << np.arange(MAX_RAW_BITS + 1)) - 1
+
+
+def _pairs(kept: bytes) -> Numbers:
+    """By each 32-bit word, 64 bits from there on: they hold any field that begins in it, which has at most 32 bits."""
+    halves = np.frombuffer(kept + bytes(8 + -len(kept) % 4), "<u4").astype(np.int64)
+    return halves[:-1] | halves[1:] << 32
+
+
 class BitReader:
     """Reads what `pack` wrote, any number of fields at a time."""
 
@@ -61,15 +70,15 @@ class BitReader:
         missing = -(-end // 8) - len(self._kept)
         if missing > 0:
             self._kept += self._source.read_exactly(missing)
-        words = np.frombuffer(self._kept + bytes(16 + -len(self._kept) % 8), np.uint64)
-        starts = (ends - widths + self._bit).astype(np.uint64)
-        places, offsets = (starts >> np.uint64(6)).astype(np.int64), starts & np.uint64(63)
-        fields = words.take(places) >> offsets
-        fields |= (words.take(places + 1) << np.uint64(1)) << (np.uint64(63) - offsets)
-        fields &= (np.uint64(1) << widths.astype(np.uint64)) - np.uint64(1)
+        starts = ends - widths
+        starts += self._bit
+        fields = _pairs(self._kept).take(starts >> 5)
+        starts &= 31
+        fields >>= starts
+        fields &= _MASKS.take(widths)
         self._kept = self._kept[end // 8 :]
         self._bit = end % 8
-        return fields.view(np.int64)
+        return fields
 
     @property
     def exhausted(self) -> bool:
