@@ -63,7 +63,7 @@ def order_patches(
 ) -> Outlook:
     """Have the line's patches built now, within a budget of their own where one is given; returns the plan that was asked for.
 
-    With `effort`, also those are made with it that wait already, and ready ones that were made with another are made again.
+    With `effort`, also those are made with it that wait already, and ready ones that were made with less are made again.
     """
     ordered = line_outlook(model_line, storage_bytes=storage_bytes, build_s=build_s, effort=effort)
     detail = {

@@ -28,7 +28,12 @@ MAX_EFFORT_BYTES = _codec_constant("encoder.effort", "MAX_BY_DEFAULT_BYTES")
 """Up to which size of the new file the encoder takes `max` by itself, and above which `fast`."""
 
 EFFORTS = ("fast", "max")
-"""`delta.encoder.effort.Effort`'s values; a test holds the two together."""
+"""`delta.encoder.effort.Effort`'s values, the least first; a test holds the two together."""
+
+
+def less_than(effort: str) -> tuple[str, ...]:
+    """The efforts that are less than this one."""
+    return EFFORTS[: EFFORTS.index(effort)]
 
 
 def default_effort(target_bytes: int) -> str:

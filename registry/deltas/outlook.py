@@ -25,7 +25,7 @@ _NAMELESS = Kind(0, 0, "")
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """A plan, and the money it was made with.
+    """A plan, and the budget it was made with.
 
     Attributes:
         artifacts: by digest, the models that stand in the plan.
@@ -50,7 +50,7 @@ def outlook(
         wanted: the targets; one that comes twice is one with the holders of both.
         storage_bytes: what this plan may spend in the store; None is what the standing budget has left.
         build_s: likewise of workers' seconds.
-        effort: make with this one, also again what was made with another.
+        effort: make with this one, also again what was made with less; empty for what the encoder takes by itself.
     """
     merged = _merged(wanted)
     artifacts = _models({digest for one in merged for digest in _digests(one)})

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from registry.deltas.expectation import Expected
+from registry.deltas.formats import less_than
 from registry.models import Patch
 
 State = Patch.State
@@ -119,7 +120,7 @@ def plan_patches(
         known: the pairs that were built or asked for, of any target.
         expect: what a pair that is not built will weigh and take; it is told of the patch that would be made again.
         left: what may still be spent.
-        effort: patches that were made with another one may be made again.
+        effort: patches that were made with less may be made again; empty for none.
     """
     places = [_Place(one, known, expect) for one in sorted(wanted, key=lambda one: one.target)]
     return _Planner(places, known, expect, left, effort).plan()
@@ -210,11 +211,11 @@ class _Planner:
         return Plan(self._pairs, tuple(self._to_ask), spent)
 
     def _is_open(self, pair: Pair) -> bool:
-        """Whether it is the plan's to decide: nothing was made of it yet, or it may be made again with this effort."""
+        """Whether it is the plan's to decide: nothing was made of it yet, or it was made with less than this effort."""
         one = self._known.get(pair)
         if one is None:
             return pair.base is not None
-        return bool(self._effort) and one.state == State.READY and one.effort != self._effort
+        return bool(self._effort) and one.state == State.READY and one.effort in less_than(self._effort)
 
     def _settled(self, place: _Place, pair: Pair) -> PlannedPair:
         devices = place.devices(pair.base)

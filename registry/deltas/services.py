@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from registry.deltas import jobs
 from registry.deltas.building import MAX_TRIES, REMADE
-from registry.deltas.formats import BUILT_FORMAT
+from registry.deltas.formats import BUILT_FORMAT, less_than
 from registry.deltas.planning import Pair
 from registry.models import Artifact, Patch
 
@@ -21,7 +21,7 @@ def request_patches(*, target: Artifact, bases: Iterable[Artifact | None], effor
     """Wish for a delta from each base and for a packed file; returns all of those, wished for earlier or now.
 
     With `effort`, those from `bases` (None: the packed one) that are not built yet are made with it, and ready ones that were made with
-    another are made again. Patches that were found useless or failed stay so. Asking again, and from several processes at once, is harmless.
+    less are made again. Patches that were found useless or failed stay so. Asking again, and from several processes at once, is harmless.
     """
     named = set(bases)
     deltas = {base.pk: base for base in named if base and base.pk != target.pk and base.kind == Artifact.Kind.MODEL}
@@ -56,7 +56,7 @@ def _want_effort(patches: QuerySet[Patch], effort: str) -> None:
     """Have the patches made with this effort; one that is being made with another is made again when it is ready."""
     others = patches.exclude(wanted_effort=effort)
     others.filter(state__in=[Patch.State.WANTED, Patch.State.BUILDING]).update(wanted_effort=effort)
-    again = others.filter(state=Patch.State.READY).exclude(effort=effort)
+    again = others.filter(state=Patch.State.READY, effort__in=less_than(effort))
     again.update(wanted_effort=effort, tries=0, enqueued_at=None, leased_until=None)
 
 

@@ -248,7 +248,13 @@ def test_savings_are_counted_against_the_plain_file_where_packed_failed() -> Non
 
 @pytest.mark.parametrize(
     ("effort", "made_with", "expected_bytes", "is_asked"),
-    [("max", "fast", 300, True), ("max", "max", 300, False), ("", "fast", 300, False), ("max", "fast", 400, False)],
+    [
+        ("max", "fast", 300, True),
+        ("max", "max", 300, False),
+        ("", "fast", 300, False),
+        ("max", "fast", 400, False),
+        ("fast", "max", 300, False),
+    ],
 )
 def test_built_patch_is_made_again_with_more_effort_only_when_asked_and_smaller(
     effort: str, made_with: str, expected_bytes: int, *, is_asked: bool
