@@ -118,12 +118,32 @@ def verify(base: Path | None, patch: Path, *, limits: Limits = Limits()) -> None
             check_digest(container.header.target, digest.hexdigest())
 
 
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """The base, as far as there is one."""
+
+    fd: int | None
+    size_bytes: int
+
+    def read(self, offset: int, length: int) -> Octets:
+        """Bytes of it.
+
+        Raises:
+            PatchMalformed: they lie outside.
+        """
+        if self.fd is None or offset < 0 or offset + length > self.size_bytes:
+            raise PatchMalformed(f"a span reads {length} bytes at {offset}, outside the base")
+        chunk = os.pread(self.fd, length, offset)
+        if len(chunk) != length:
+            raise WrongBase(f"of {self.size_bytes} bytes", "one that shrank while it was read")
+        return np.frombuffer(chunk, np.uint8)
+
+
 class _Sources:
     """What predictors and corrections read, each read checked; see `spans.Sources`."""
 
-    def __init__(self, base_fd: int | None, header: Header, streams: list[Stream], index: Index) -> None:
-        self._base_fd = base_fd
-        self._base_bytes = header.base.size_bytes if header.base else 0
+    def __init__(self, base: _Base, header: Header, streams: list[Stream], index: Index) -> None:
+        self._base = base
         self._streams = streams
         self._index = index
         self._ahead = ReadAhead(self.base)
@@ -132,12 +152,7 @@ class _Sources:
         self._formulas = Evaluation(index.formulas, self.base_items, header.target.size_bytes)
 
     def base(self, offset: int, length: int) -> Octets:
-        if self._base_fd is None or offset < 0 or offset + length > self._base_bytes:
-            raise PatchMalformed(f"a span reads {length} bytes at {offset}, outside the base")
-        chunk = os.pread(self._base_fd, length, offset)
-        if len(chunk) != length:
-            raise WrongBase(f"of {self._base_bytes} bytes", "one that shrank while it was read")
-        return np.frombuffer(chunk, np.uint8)
+        return self._base.read(offset, length)
 
     def base_items(self, offset: int, layout: int, width: int, first: int, count: int) -> Octets:
         if not layout:
@@ -204,8 +219,9 @@ def _restore(
     container: Container, patch_fd: int, base_fd: int | None, write: Callable[[Octets], None], deadline: Deadline
 ) -> None:
     header, index = container.header, container.index
-    streams = open_streams(patch_fd, container.streams_offset, index.streams, deadline)
-    sources = _Sources(base_fd, header, streams, index)
+    base = _Base(base_fd, header.base.size_bytes if header.base else 0)
+    streams = open_streams(patch_fd, container.streams_offset, index.streams, deadline, base.read)
+    sources = _Sources(base, header, streams, index)
     if header.table_bytes:
         sources.load_table(header.table_bytes)
     for span in index.spans():

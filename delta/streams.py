@@ -1,8 +1,9 @@
 """The streams of a patch: what the spans draw from, in order, a window at a time.
 
-A stream holds items of one type and is one of four kinds: stored as it is, one zstd frame with its history running
-through all of it, blocks that each have their own coder, or coded in contexts that whoever draws must say. Nothing here
-trusts the patch: every count is compared with what the index declared before an array is made.
+A stream holds items of one type and is one of six kinds: stored as it is, one zstd frame or one lzma stream with its
+history running through all of it, blocks that each have their own coder, coded in contexts that whoever draws must say,
+or a text coded after some of the base's. Nothing here trusts the patch: every count is compared with what the index
+declared before an array is made.
 """
 
 import os
@@ -16,14 +17,17 @@ import zstandard
 
 from delta import coders
 from delta.arrays import ITEM_TYPES, Items
+from delta.coders import lzma_raw
 from delta.coders.zstd import MAX_WINDOW_BYTES
 from delta.entropy import rans
 from delta.entropy.stream import CodedItems, buffer_bytes
 from delta.errors import PatchMalformed
 from delta.limits import Deadline
 from delta.spans import Contexts
+from delta.text import codec, primed
+from delta.text.primed import ReadBase
 
-STORED, FRAME, BLOCKS, CODED = KINDS = range(4)
+STORED, FRAME, BLOCKS, CODED, TEXT, LZMA = KINDS = range(6)
 BLOCK_HEADER = struct.Struct("<BII")
 """Coder, items, coded bytes."""
 MAX_CODER_OVERHEAD_BYTES = 1024
@@ -34,7 +38,8 @@ MAX_CODER_OVERHEAD_BYTES = 1024
 class StreamEntry:
     """One stream as the index declares it.
 
-    `block_items` is the most that one block holds (blocks), or how many slots the tables have (coded); else 0.
+    `block_items` is the most that one block holds (blocks), how many slots the tables have (coded), how many bytes of the
+    base come before (text), or how many bytes of history are kept (lzma); else 0.
     """
 
     kind: int
@@ -54,6 +59,10 @@ class StreamEntry:
             return MAX_WINDOW_BYTES
         if self.kind == CODED:
             return buffer_bytes(self.block_items)
+        if self.kind == TEXT:
+            return codec.WORKING_BYTES
+        if self.kind == LZMA:
+            return self.block_items
         return self.block_items * self.item_type.itemsize
 
     def check(self) -> None:
@@ -66,6 +75,8 @@ class StreamEntry:
             raise PatchMalformed("a stored stream has another size than its items")
         if self.kind == CODED and self.block_items > rans.MAX_SLOTS:
             raise PatchMalformed("a coded stream has too many slots")
+        if self.kind == TEXT and (self.item or self.block_items > codec.MAX_PRIMER_BYTES):
+            raise PatchMalformed("a text is none of bytes, or comes after more than allowed")
 
 
 class Section:
@@ -183,6 +194,32 @@ class _Blocks:
         return self._items.size == 0 and self._section.left == 0
 
 
+class _Lzma:
+    def __init__(self, section: Section, entry: StreamEntry) -> None:
+        self._item = entry.item_type
+        self._reader = lzma_raw.Reader(section, entry.block_items)
+
+    def more(self, wanted: int) -> Items:
+        return np.frombuffer(self._reader.read_exactly(wanted * self._item.itemsize), self._item)
+
+    @property
+    def exhausted(self) -> bool:
+        return self._reader.exhausted
+
+
+class _Text:
+    def __init__(self, section: Section, entry: StreamEntry, read_base: ReadBase) -> None:
+        self._text = np.frombuffer(primed.read(section, entry.items, entry.block_items, read_base), np.uint8)
+
+    def more(self, wanted: int) -> Items:
+        taken, self._text = self._text[:wanted], self._text[wanted:]
+        return taken
+
+    @property
+    def exhausted(self) -> bool:
+        return self._text.size == 0
+
+
 class _Coded:
     """Items in contexts. Its tables are made when something is first drawn."""
 
@@ -203,11 +240,12 @@ class _Coded:
 class Stream:
     """One stream being read. `draw` is the only way forward."""
 
-    def __init__(self, entry: StreamEntry, section: Section, deadline: Deadline) -> None:
+    def __init__(self, entry: StreamEntry, section: Section, deadline: Deadline, read_base: ReadBase) -> None:
         self.item_type = entry.item_type
         self._entry = entry
         self._section = section
         self._deadline = deadline
+        self._read_base = read_base
         self._left = entry.items
         self._source: _Source | None = None
 
@@ -222,7 +260,7 @@ class Stream:
             raise PatchMalformed(f"a stream has {self._left} items left, {count} are asked for")
         self._left -= count
         if self._source is None:
-            self._source = _open(self._entry, self._section)
+            self._source = _open(self._entry, self._section, self._read_base)
         if contexts is not None:
             if not isinstance(self._source, _Coded):
                 raise PatchMalformed("a span names contexts for a stream that has none")
@@ -250,20 +288,32 @@ class Stream:
         return self._left == 0 and (self._section.left == 0 if self._source is None else self._source.exhausted)
 
 
-def _open(entry: StreamEntry, section: Section) -> _Source:
+def _open(entry: StreamEntry, section: Section, read_base: ReadBase) -> _Source:
     if entry.kind == STORED:
         return _Stored(section, entry.item_type)
     if entry.kind == FRAME:
         return _Frame(section, entry.item_type)
     if entry.kind == CODED:
         return _Coded(section, entry)
+    if entry.kind == TEXT:
+        return _Text(section, entry, read_base)
+    if entry.kind == LZMA:
+        return _Lzma(section, entry)
     return _Blocks(section, entry)
 
 
-def open_streams(fd: int, offset: int, entries: Sequence[StreamEntry], deadline: Deadline) -> list[Stream]:
-    """All streams; they follow one another in the file from `offset` on."""
+def open_streams(
+    fd: int, offset: int, entries: Sequence[StreamEntry], deadline: Deadline, read_base: ReadBase
+) -> list[Stream]:
+    """All streams; they follow one another in the file from `offset` on.
+
+    Raises:
+        PatchMalformed: they hold more text than allowed, which would take long.
+    """
+    if sum(entry.items for entry in entries if entry.kind == TEXT) > codec.MAX_TEXT_BYTES:
+        raise PatchMalformed(f"the patch has more than {codec.MAX_TEXT_BYTES} bytes of text")
     streams = []
     for entry in entries:
-        streams.append(Stream(entry, Section(fd, offset, entry.coded_bytes), deadline))
+        streams.append(Stream(entry, Section(fd, offset, entry.coded_bytes), deadline, read_base))
         offset += entry.coded_bytes
     return streams
