@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.peers import document, table
+from benchmarks.peers.bounds import noise_bytes
 from benchmarks.peers.codecs import CODECS
 from benchmarks.peers.codecs.zipnn import REQUIREMENTS
 from benchmarks.peers.corpus import RECIPES, assemble
@@ -105,7 +106,7 @@ def _row(pair: Pair, args: argparse.Namespace) -> Row:
     for name in names:
         results[name] = result_of(CODECS[name], pair, cache=args.cache, timeout_s=args.timeout, again=args.again)
     print(f"{pair.pair_class}/{pair.name}", file=sys.stderr)
-    return Row(pair, results, codes_entropy(pair.codes) if pair.codes else None)
+    return Row(pair, results, codes_entropy(pair.codes) if pair.codes else None, noise_bytes(pair))
 
 
 def _wanted(args: argparse.Namespace, pair_class: PairClass, name: str) -> bool:

@@ -39,6 +39,12 @@ def markdown(
     yield from table.reach_table(generic)
     yield from ("", "Sparse differences and the adaptive order-0 entropy of their codes, in bytes:", "")
     yield from table.entropy_table(rows)
+    yield from (
+        "",
+        "Fine-tunes and the entropy of their differences as Gaussian noise by output channel, in bytes:",
+        "",
+    )
+    yield from table.noise_table(rows)
     yield from ("", "## Bytes", "", "Bold: the best peer. A dash: it cannot do this pair.")
     yield from table.byte_tables(rows)
     yield from ("", "## Seconds and memory", "", "To make; to apply.")
@@ -67,6 +73,7 @@ def _pair(row: Row) -> dict[str, Any]:
         "base": {"bytes": pair.base_bytes, "sha256": pair.base_sha256} if pair.base else None,
         "new": {"bytes": pair.new_bytes, "sha256": pair.new_sha256},
         "codes": asdict(row.entropy) if row.entropy else None,
+        "noise_bytes": row.noise_bytes,
         "ratio": row.ratio(),
         "ratio_without_zipnn_delta": row.ratio(generic=True),
         "results": {name: asdict(result) for name, result in row.results.items()},

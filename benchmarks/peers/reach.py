@@ -33,11 +33,12 @@ FAST_MB_PER_S, MAX_OF_HDIFF_SECONDS, MAKE_GROWTH_OF_FILES = 30.0, 1.5, 3.0
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A pair and its results by codec name; `entropy` where codes lie beside it."""
+    """A pair and its results by codec name; `entropy` where codes lie beside it, `noise_bytes` of fine-tunes (`bounds`)."""
 
     pair: Pair
     results: dict[str, Result]
     entropy: CodesEntropy | None = None
+    noise_bytes: float | None = None
 
     def measured(self, name: str) -> Result | None:
         """The result of a codec, if it is one."""

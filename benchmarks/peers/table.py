@@ -70,6 +70,19 @@ def entropy_table(rows: list[Row]) -> Iterator[str]:
     yield from _table(head, lines)
 
 
+def noise_table(rows: list[Row]) -> Iterator[str]:
+    """Fine-tunes: the entropy of their differences as noise beside what we send, and as a share of the peers."""
+    lines = []
+    for row in rows:
+        best, generic, ours = row.best_peer(), row.best_peer(generic=True), row.measured(OURS_MAX.name)
+        if row.noise_bytes and best and generic and ours:
+            shares = (ours.patch_bytes / row.noise_bytes, row.noise_bytes / best[1], row.noise_bytes / generic[1])
+            name = f"{row.pair.pair_class}/{row.pair.name}"
+            lines.append([name, f"{row.noise_bytes:,.0f}", f"{ours.patch_bytes:,}", *map(_ratio, shares)])
+    head = ["pair", "noise", OURS_MAX.name, "ours / noise", "noise / best peer", "noise / best generic"]
+    yield from _table(head, lines)
+
+
 def pair_table(rows: list[Row]) -> Iterator[str]:
     """What every pair is and how it was made."""
     yield from _table(["class", "pair", "from what"], ([r.pair.pair_class, r.pair.name, r.pair.how] for r in rows))
