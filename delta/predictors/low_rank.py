@@ -1,4 +1,4 @@
-"""`low_rank`: float32 weights of the base plus a matrix of low rank, and perhaps a gain for each row.
+"""`low_rank`: float32 weights or int8 codes of the base plus a matrix of low rank, and perhaps a gain for each row.
 
 Fine-tuning moves a layer mostly within few directions (Aghajanyan et al. 2020, https://arxiv.org/abs/2012.13255; Hu et
 al. 2021, LoRA, https://arxiv.org/abs/2106.09685), so few factors explain much of the change, and corrections need fewer
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from delta.arrays import Octets, octets
+from delta.arrays import ITEM_TYPES, Items, Octets, octets
 from delta.errors import PatchMalformed
 from delta.spans import Piece, Sources
 
@@ -53,8 +53,11 @@ class Change:
     row_scales: Factors
     column_scales: Factors
 
-    def applied(self, old: npt.NDArray[np.float32], first: int) -> npt.NDArray[np.float32]:
-        """`old`, the items from `first` on, moved: in float64, rounded to float32 once."""
+    def applied(self, old: Items, first: int) -> Items:
+        """`old`, the items (float32 or int8) from `first` on, moved: in float64, rounded to their own type once.
+
+        Codes are rounded half to even and clipped.
+        """
         columns = self.shape.columns
         start, stop = first // columns, -(-(first + old.size) // columns)
         sums = self._rows(start, stop).reshape(-1)[first - start * columns :][: old.size]
@@ -63,6 +66,8 @@ class Change:
         with np.errstate(all="ignore"):
             sums *= self.step
             sums += old * factors
+            if old.dtype == np.int8:
+                return np.clip(np.rint(sums, out=sums), -128, 127).astype(np.int8)
             return sums.astype(np.float32)
 
     def _rows(self, start: int, stop: int) -> Factors:
@@ -80,10 +85,11 @@ class Change:
 
 
 GAIN_UNIT = 2.0**-16
+_ITEMS = ("<f4", "|i1")
 
 
 class LowRank:
-    """The base's weights moved by a `Change`, whose gains and factors stand in a stream of int16.
+    """The base's items moved by a `Change`, whose gains and factors stand in a stream of int16.
 
     The stream holds for each of `rank` components its `rows` items of `left` and `outer * columns` items of `right`,
     then as many exponents of two where `has_scales` is 1, then `rows` gains where `has_gains` is 1. Contexts see
@@ -95,6 +101,7 @@ class LowRank:
     operands: tuple[str, ...] = (
         "base_offset",
         "layout",
+        "item",
         "stream",
         "context",
         "outer",
@@ -106,20 +113,23 @@ class LowRank:
         "step_bits",
     )
     reads_base = True
-    expansion = 8
+    expansion = 32
 
     def predict(self, piece: Piece, sources: Sources) -> Octets:
-        base_offset, layout = piece.span.operands[:2]
+        base_offset, layout, item = piece.span.operands[:3]
+        if item >= len(ITEM_TYPES) or ITEM_TYPES[item].str not in _ITEMS:
+            raise PatchMalformed("a low-rank span has items that are neither float32 nor int8")
+        kind = ITEM_TYPES[item]
         change = sources.prepared(lambda: _drawn_change(piece, sources))
-        first, count = piece.start // 4, piece.items(4)
+        first, count = piece.start // kind.itemsize, piece.items(kind.itemsize)
         if first + count > change.shape.items:
             raise PatchMalformed("a span is longer than the matrix it is predicted from")
-        old = sources.base_items(base_offset, layout, 4, first, count).view("<f4")
+        old = sources.base_items(base_offset, layout, kind.itemsize, first, count).view(kind)
         return octets(change.applied(old, first))
 
 
 def _drawn_change(piece: Piece, sources: Sources) -> Change:
-    _, _, stream, context, outer, rows, columns, rank, has_scales, has_gains, step_bits = piece.span.operands
+    _, _, _, stream, context, outer, rows, columns, rank, has_scales, has_gains, step_bits = piece.span.operands
     shape = Shape(outer, rows, columns)
     length = rows + outer * columns
     count = (rank + has_scales) * length + has_gains * rows

@@ -16,7 +16,7 @@ from delta.encoder.base_tensors import Counterpart
 from delta.encoder.onnx_tensors import TensorRef
 from delta.encoder.scene import Scene
 from delta.encoder.way import ContextPlan, InContext, Proposal
-from delta.encoder.ways.moved import FloatPrediction, floats_in_context
+from delta.encoder.ways.moved import Prediction, in_context
 from delta.entropy.symbols import Mapping
 from delta.predictors.low_rank import (
     GAIN_UNIT,
@@ -32,7 +32,7 @@ from delta.predictors.low_rank import (
 Matrix = npt.NDArray[np.float64]
 Exponents = npt.NDArray[np.int32]
 
-_FLOAT = 1
+_DATA_TYPES = {1: "<f4", 3: "|i1"}
 MIN_ITEMS = 1 << 11
 _MIN_SAVING_BITS = 512.0
 _GAUSSIAN = 17.08
@@ -50,20 +50,24 @@ _STAGES = 4
 
 
 def propose(tensor: TensorRef, scene: Scene) -> Iterator[Proposal]:
-    """For each counterpart: the best of its matrices, where it saves anything."""
-    if tensor.data_type != _FLOAT or not scene.settings.contexts or tensor.size < 4 * MIN_ITEMS:
+    """For each counterpart: the best of its matrices as it is, and the best with rows and columns made alike."""
+    if tensor.data_type not in _DATA_TYPES or not scene.settings.contexts:
         return
     values = scene.values(tensor)
+    if values.size < MIN_ITEMS:
+        return
     for old in scene.base.counterparts(tensor):
         old_values = scene.base.values(old)
         with np.errstate(all="ignore"):
             moved = values.astype(np.float64) - old_values
         if not np.isfinite(moved).all() or not moved.any():
             continue
-        fits = [fit for shape in _shapes(tensor.dims) if (fit := _fit(moved, old_values, shape)) is not None]
-        if fits:
-            best = max(fits, key=lambda fit: fit.saved_bits)
-            yield from _ways(tensor, values, old, old_values, best.change)
+        for alike in (False, True):
+            fits = [_fit(moved, old_values, shape, alike=alike) for shape in _shapes(tensor.dims)]
+            found = [fit for fit in fits if fit is not None]
+            if found:
+                best = max(found, key=lambda fit: fit.saved_bits)
+                yield from _ways(tensor, values, old, old_values, best.change)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +91,28 @@ def _shapes(dims: tuple[int, ...]) -> list[Shape]:
     return sorted(fitting, key=lambda shape: (shape.outer, shape.rows))
 
 
-def _fit(moved: Matrix, old: Items, shape: Shape) -> _Fit | None:
+def _fit(moved: Matrix, old: Items, shape: Shape, *, alike: bool) -> _Fit | None:
+    """A change for one matrix; with `alike`, of rows and columns scaled to be so, and none where they are already."""
     matrix = _as_matrix(moved, shape)
     if not 1 < min(matrix.shape) <= _MAX_SIDE:
         return None
     old_matrix = _as_matrix(old.astype(np.float64), shape)
-    before = float(_Sample.of(matrix, old_matrix).bits(np.ones(1))[0])
+    ulps = _ulps(old_matrix, old)
+    before = float(_Sample.of(matrix, ulps).bits(np.ones(1))[0])
     gains = _gains(matrix, old_matrix)
     rest = matrix - old_matrix * (gains[:, None] * GAIN_UNIT)
-    row_exponents, column_exponents = _exponents(rest, old_matrix)
+    row_exponents, column_exponents = _exponents(rest, ulps)
+    if not alike:
+        row_exponents, column_exponents = np.zeros_like(row_exponents), np.zeros_like(column_exponents)
+    elif not row_exponents.any() and not column_exponents.any():
+        return None
     scales = np.ldexp(1.0, row_exponents)[:, None] * np.ldexp(1.0, column_exponents)
     rest /= scales
     left, right, powers = _components(rest)
     power, plan = float(np.square(rest).sum()), _Plan(0, 0.0, before)
     for _ in range(_STAGES):
         left_over = rest - left[:, : plan.rank] @ (np.sqrt(powers[: plan.rank])[:, None] * right[: plan.rank])
-        found = _ranked(powers, power, plan.rank, _Sample.of(left_over * scales, old_matrix))
+        found = _ranked(powers, power, plan.rank, _Sample.of(left_over * scales, ulps))
         plan, last = found, plan
         if plan.rank == last.rank:
             break
@@ -131,14 +141,13 @@ class _Sample:
     shape: tuple[int, int]
 
     @classmethod
-    def of(cls, changes: Matrix, old: Matrix) -> "_Sample":
-        """Of changes to old weights."""
-        places = np.arange(0, old.size, max(old.size >> 13, 1) | 1)
-        rows, columns = np.divmod(places, old.shape[1])
+    def of(cls, changes: Matrix, ulps: Matrix) -> "_Sample":
+        """Of changes to items whose neighbouring numbers are `ulps` apart."""
+        places = np.arange(0, changes.size, max(changes.size >> 13, 1) | 1)
+        rows, columns = np.divmod(places, changes.shape[1])
         squares = np.square(changes)
         variances = squares.mean(axis=1)[rows] * squares.mean(axis=0)[columns] / max(float(squares.mean()), 1e-300)
-        ulps = np.spacing(np.abs(old.reshape(-1)[places]).astype(np.float32)).astype(np.float64)
-        return cls(variances / np.square(ulps), (old.shape[0], old.shape[1]))
+        return cls(variances / np.square(ulps.reshape(-1)[places]), (changes.shape[0], changes.shape[1]))
 
     def bits(self, shares: Matrix) -> Matrix:
         """What the whole matrix costs if so large a share of its variance is left, for each."""
@@ -182,12 +191,20 @@ def _ranked(powers: Matrix, power: float, least: int, sample: _Sample) -> _Plan:
     return _Plan(rank, float(np.sqrt(squares[rank])), float(bits[rank]))
 
 
-def _exponents(matrix: Matrix, old: Matrix) -> tuple[Exponents, Exponents]:
+def _ulps(matrix: Matrix, old: Items) -> Matrix:
+    """How far from each item, seen as a matrix, the next number of its type is."""
+    if old.dtype.kind == "i":
+        return np.ones(matrix.shape)
+    ulps: Matrix = np.spacing(np.abs(matrix).astype(old.dtype)).astype(np.float64)
+    return ulps
+
+
+def _exponents(matrix: Matrix, ulps: Matrix) -> tuple[Exponents, Exponents]:
     """Powers of two that make rows and columns alike, where they differ enough to pay for saying so.
 
-    Rounding to float32 moved all of them: what is smaller than that is noise, and not made larger.
+    Rounding moved all of them: what is smaller than that is noise, and not made larger.
     """
-    rounding = float(np.square(np.spacing(np.abs(old).astype(np.float32)).astype(np.float64)).mean()) / 12
+    rounding = float(np.square(ulps).mean()) / 12
     rows = _powers_of_two(np.square(matrix).mean(axis=1) + rounding)
     columns = _powers_of_two(np.square(matrix * np.ldexp(1.0, -rows)[:, None]).mean(axis=0) + rounding)
     return rows, columns
@@ -257,6 +274,7 @@ def _ways(tensor: TensorRef, values: Items, old: Counterpart, old_values: Items,
     operands = (
         old.tensor.offset,
         old.layout,
+        tensor.item,
         shape.outer,
         shape.rows,
         shape.columns,
@@ -269,5 +287,5 @@ def _ways(tensor: TensorRef, values: Items, old: Counterpart, old_values: Items,
     classes = np.clip(np.rint(2 * np.log2(sizes + 0.01)), 0, _CLASSES - 1).astype(np.int16)
     plan = ContextPlan(Mapping.TOKENS, "factors", count=_CLASSES, shifts=classes, inner=length)
     guess = InContext("factors", drawn, plan, plan.contexts(drawn))
-    prediction = FloatPrediction(LowRank.number, operands, change.applied(old_values, 0), guess)
-    yield from floats_in_context(tensor, values, prediction)
+    prediction = Prediction(LowRank.number, operands, change.applied(old_values, 0), guess)
+    yield from in_context(tensor, values, prediction)

@@ -26,7 +26,8 @@ _MIDDLE = 26
 _UNCHANGED = -(1 << 14)
 _HALF_OCTAVE_SHIFTS = {1: 22, 10: 9, 16: 6}
 """By ONNX data type: what leaves the exponent and one bit of the mantissa (float32, float16, bfloat16)."""
-_CLASSES = 32
+_CLASSES = 40
+_LEAST_CHANGE = 0.05
 
 
 def propose(tensor: TensorRef, scene: Scene) -> Iterator[Proposal]:
@@ -36,15 +37,13 @@ def propose(tensor: TensorRef, scene: Scene) -> Iterator[Proposal]:
         old_values = scene.base.values(old)
         predictor, operands = prediction(old)
         if tensor.is_float:
-            steps = ordered.residual(values, old_values)
-            yield (Way(tensor.size, predictor, operands, Ordered.number, drawn=InBlocks("ordered", steps)),)
-            if scene.settings.contexts and tensor.data_type in _HALF_OCTAVE_SHIFTS:
-                yield from floats_in_context(tensor, values, FloatPrediction(predictor, operands, old_values))
+            drawn = InBlocks("ordered", ordered.residual(values, old_values))
+            yield (Way(tensor.size, predictor, operands, Ordered.number, drawn=drawn),)
         else:
-            difference = add.residual(values, old_values)
-            yield (Way(tensor.size, predictor, operands, Add.number, drawn=InBlocks("difference", difference)),)
-            if scene.settings.contexts and values.itemsize == 1:
-                yield from _codes_in_context(tensor, values, old_values, old)
+            drawn = InBlocks("difference", add.residual(values, old_values))
+            yield (Way(tensor.size, predictor, operands, Add.number, drawn=drawn),)
+        if scene.settings.contexts:
+            yield from in_context(tensor, values, Prediction(predictor, operands, old_values))
 
 
 def prediction(old: Counterpart) -> tuple[int, tuple[Operand, ...]]:
@@ -55,8 +54,8 @@ def prediction(old: Counterpart) -> tuple[int, tuple[Operand, ...]]:
 
 
 @dataclass(frozen=True, slots=True)
-class FloatPrediction:
-    """What a predictor gives for a tensor of floats, and how it is asked to."""
+class Prediction:
+    """What a predictor gives for a tensor, and how it is asked to."""
 
     predictor: int
     operands: tuple[Operand, ...]
@@ -64,8 +63,15 @@ class FloatPrediction:
     guess: InContext | None = None
 
 
-def floats_in_context(tensor: TensorRef, values: Items, prediction: FloatPrediction) -> Iterator[Proposal]:
-    """Floats as what a predictor gives plus steps, in contexts of the prediction and of channels along up to two axes."""
+def in_context(tensor: TensorRef, values: Items, prediction: Prediction) -> Iterator[Proposal]:
+    """A prediction and its corrections in contexts of what is predicted and of channels along up to two axes."""
+    if tensor.data_type in _HALF_OCTAVE_SHIFTS:
+        yield from _floats_in_context(tensor, values, prediction)
+    elif values.itemsize == 1:
+        yield from _codes_in_context(tensor, values, prediction)
+
+
+def _floats_in_context(tensor: TensorRef, values: Items, prediction: Prediction) -> Iterator[Proposal]:
     predicted = prediction.predicted
     steps = ordered.residual_in_context(values, predicted)
     if steps is None:
@@ -73,16 +79,19 @@ def floats_in_context(tensor: TensorRef, values: Items, prediction: FloatPredict
     change = np.nan_to_num(_as_numbers(values, tensor) - _as_numbers(predicted, tensor), posinf=0, neginf=0)
     for plan in _float_plans(tensor, change):
         drawn = InContext("ordered", steps, plan, plan.contexts(predicted))
-        yield (
-            Way(
-                tensor.size,
-                prediction.predictor,
-                prediction.operands,
-                Ordered.number,
-                drawn=drawn,
-                guess=prediction.guess,
-            ),
-        )
+        yield _corrected(tensor, prediction, Ordered.number, drawn)
+
+
+def _codes_in_context(tensor: TensorRef, values: Items, prediction: Prediction) -> Iterator[Proposal]:
+    difference = add.residual(values, prediction.predicted)
+    for plan in _code_plans(tensor, difference):
+        drawn = InContext("difference", difference, plan, plan.contexts(prediction.predicted))
+        yield _corrected(tensor, prediction, Add.number, drawn)
+
+
+def _corrected(tensor: TensorRef, prediction: Prediction, correction: int, drawn: InContext) -> Proposal:
+    way = Way(tensor.size, prediction.predictor, prediction.operands, correction, drawn=drawn, guess=prediction.guess)
+    return (way,)
 
 
 def _float_plans(tensor: TensorRef, change: npt.NDArray[np.float64]) -> Iterator[ContextPlan]:
@@ -121,16 +130,29 @@ def _as_numbers(items: Items, tensor: TensorRef) -> npt.NDArray[np.float64]:
     return numbers
 
 
-def _codes_in_context(tensor: TensorRef, values: Items, old_values: Items, old: Counterpart) -> Iterator[Proposal]:
-    """8-bit codes: the size of change of the channel, and the old code."""
-    predictor, operands = prediction(old)
-    difference = add.residual(values, old_values)
-    for axis in axes(tensor.dims, values.size):
-        changes = axis.root_mean_squares(difference.astype(np.float64))
-        classes = np.clip(np.rint(4 * np.log2(changes + 0.05) + 18), 0, _CLASSES - 1).astype(np.int16)
-        by_change = ContextPlan(Mapping.TOKENS, "codes", NOTHING, 0, _CLASSES, classes, axis.inner)
-        drawn = InContext("difference", difference, by_change, by_change.contexts(old_values))
-        yield (Way(tensor.size, predictor, operands, Add.number, drawn=drawn),)
-    by_code = ContextPlan(Mapping.TOKENS, f"codes of {tensor.offset}", PATTERN, 3, _CLASSES)
-    drawn = InContext("difference", difference, by_code, by_code.contexts(old_values))
-    yield (Way(tensor.size, predictor, operands, Add.number, drawn=drawn),)
+def _code_plans(tensor: TensorRef, difference: Items) -> Iterator[ContextPlan]:
+    """8-bit codes: the size of change of the channel along one axis or two, or the old code."""
+    plan = ContextPlan(Mapping.TOKENS, "codes", NOTHING, 0, _CLASSES)
+    change = difference.astype(np.float64)
+    whole = float(np.sqrt(np.square(change).mean())) + _LEAST_CHANGE
+    ways = list(axes(tensor.dims, change.size))
+    for axis in ways:
+        yield replace(plan, shifts=_classes(axis.root_mean_squares(change)), inner=axis.inner)
+    by_size = sorted(ways[1:], key=lambda axis: -axis.channels)[:2]
+    if len(by_size) == 2:
+        one, other = by_size
+        relative = 4 * np.log2((other.root_mean_squares(change) + _LEAST_CHANGE) / whole)
+        yield replace(
+            plan,
+            shifts=_classes(one.root_mean_squares(change)),
+            inner=one.inner,
+            second_shifts=np.rint(relative).astype(np.int16),
+            second_inner=other.inner,
+        )
+    yield ContextPlan(Mapping.TOKENS, f"codes of {tensor.offset}", PATTERN, 3, _CLASSES)
+
+
+def _classes(changes: npt.NDArray[np.float64]) -> Shifts:
+    """Quarter octaves of the size of change of codes."""
+    classes: Shifts = np.clip(np.rint(4 * np.log2(changes + _LEAST_CHANGE) + 18), 0, _CLASSES - 1).astype(np.int16)
+    return classes
