@@ -1,6 +1,8 @@
 """Patches: wished for once, built once, proved, and offered."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from datetime import timedelta
@@ -8,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 from rest_framework.test import APIClient
@@ -31,6 +34,7 @@ from tests.registry.wire import files_in, send
 pytestmark = pytest.mark.django_db
 State = Patch.State
 NEWER = BUILT_FORMAT + 1
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -192,8 +196,6 @@ def test_claim_is_given_once(new: Artifact) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.postgres
 def test_claim_is_given_once_to_eight_threads(new: Artifact) -> None:
-    from django.db import connection
-
     row = _wanted(None, new)
     start = threading.Barrier(8)
     given: list[bool] = []
@@ -248,6 +250,49 @@ def test_lease_grows_while_the_worker_lives_and_ends_with_it(new: Artifact, monk
     time.sleep(0.1)
     row.refresh_from_db()
     assert row.leased_until == last
+
+
+WORKER = """
+import sys, time
+from datetime import timedelta
+import django; django.setup()
+from registry.deltas import building
+building.LEASE, building.BEAT_S = timedelta(seconds=3), 0.1
+patch = building.claim_patch(patch_id=int(sys.argv[1]))
+with building.lease_kept(patch):
+    print("claimed", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_patch_of_a_killed_worker_is_taken_over_when_its_lease_runs_out(new: Artifact) -> None:
+    row = _wanted(None, new)
+    database = connection.settings_dict
+    url = (
+        f"sqlite:///{database['NAME']}"
+        if connection.vendor == "sqlite"
+        else f"postgresql://{database['USER']}:{database['PASSWORD']}@{database['HOST']}:{database['PORT']}/{database['NAME']}"
+    )
+    environment = {**os.environ, "SMALLFLEET_DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    command = [sys.executable, "-c", WORKER, str(row.pk)]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == b"claimed\n"
+        row.refresh_from_db()
+        first = row.leased_until
+        assert first is not None
+        while row.leased_until is None or row.leased_until <= first + timedelta(seconds=1):
+            assert worker.poll() is None
+            time.sleep(0.05)
+            row.refresh_from_db()
+        assert claim_patch(patch_id=row.pk) is None
+        worker.kill()
+    deadline = time.monotonic() + 10
+    while (taken := claim_patch(patch_id=row.pk)) is None:
+        assert time.monotonic() < deadline, "the claim of a killed worker lives on"
+        time.sleep(0.05)
+    assert taken.tries == 2
 
 
 @pytest.mark.django_db(transaction=True)
