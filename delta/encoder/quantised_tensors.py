@@ -7,7 +7,6 @@ and scales, zero points and scales of biases are what comes out of the same comp
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from math import prod
 
 import numpy as np
@@ -21,6 +20,7 @@ from delta.encoder.terms import Term
 from delta.floats import FLOAT16, FLOAT32
 from delta.formulas.converted import Rounded
 from delta.formulas.quantised import MAX_CHANNELS, BiasCodes, Codes, Nibbles, Scaled, Scales, ZeroPoints
+from delta.formulas.stored import Stored
 from delta.quantisation import INT4, INT8, UINT4, UINT8
 
 MIN_BYTES = 16
@@ -28,6 +28,8 @@ MIN_BYTES = 16
 MAX_CORRECTED = 0.02
 """A larger share of wrong codes means that these weights are not where the codes come from."""
 _SAMPLE_ITEMS = 512
+_ALIKE_SIGNS = 0.6
+"""Correlation of signs: channels on scales of their own may correlate less in their values."""
 _INT32 = 6
 
 _RANGES = {
@@ -99,8 +101,8 @@ class QuantisedTensors:
 
     def _sources(self, tensor: TensorRef, items: int) -> Iterator[Term]:
         """What it may come from, the likeliest first; half precision also as it is after widening."""
-        for source in dict.fromkeys(chain(self._numbers.named(tensor, items), self._numbers.as_many(tensor, items))):
-            if source.operands[2] == FLOAT16:
+        for source in self._numbers.sources(tensor, items):
+            if source.operation == Stored.number and source.operands[2] == FLOAT16:
                 yield Term(Rounded.number, (source, FLOAT32))
             yield source
 
@@ -111,7 +113,7 @@ class QuantisedTensors:
         if plain.size != ((count + 1) // 2 if packed else count):
             return None
         numbers = _unpacked(plain, tensor.data_type)[:count]
-        nearest, fewest = None, int(MAX_CORRECTED * plain.size) + 1
+        nearest, least = None, MAX_CORRECTED * plain.size + 4 * MAX_CHANNELS
         for source in self._sources(tensor, count):
             if not self._comes_from(numbers, source):
                 continue
@@ -122,11 +124,22 @@ class QuantisedTensors:
                 term = Term(Nibbles.number, (codes, count)) if packed else codes
                 corrections = add.residual(plain, octets(self._numbers.items(term, plain.size)))
                 wrong = int(np.count_nonzero(corrections))
-                if not wrong:
-                    return Coded(term, corrections[:0], scales, channels)
-                if wrong < fewest:
-                    nearest, fewest = Coded(term, corrections, scales, channels), wrong
+                missed = wrong + (0 if self._is_there(scales, channels) else 4 * channels)
+                if wrong <= MAX_CORRECTED * plain.size and missed < least:
+                    nearest, least = Coded(term, corrections if wrong else corrections[:0], scales, channels), missed
+                if not least:
+                    return nearest
         return nearest
+
+    def _is_there(self, scales: Term, channels: int) -> bool:
+        """Whether the new file has just these scales: codes of symmetric channels do not tell a gain."""
+        return octets(self._numbers.items(scales, channels)).tobytes() in self._contents
+
+    @cached_property
+    def _contents(self) -> set[bytes]:
+        """The bytes of all tensors of floats that may be scales."""
+        small = [one for one in self._tensors if one.data_type in KINDS and items_of(one) <= MAX_CHANNELS]
+        return {self._octets(tensor).tobytes() for tensor in small}
 
     def _comes_from(self, codes: Items, source: Term) -> bool:
         """Whether sampled codes resemble the numbers they would come from."""
@@ -135,7 +148,9 @@ class QuantisedTensors:
             sample = codes[first : first + _SAMPLE_ITEMS]
             one.append(sample.astype(np.float64))
             other.append(self._numbers.items(source, sample.size, first).astype(np.float64))
-        return resemble(np.concatenate(one), np.concatenate(other))
+        sampled, expected = np.concatenate(one), np.concatenate(other)
+        signs, expected_signs = (np.sign(some - np.median(some)) for some in (sampled, expected))
+        return resemble(sampled, expected) or resemble(signs, expected_signs, _ALIKE_SIGNS)
 
     def _bias(self, tensor: TensorRef) -> Term | None:
         codes = self._octets(tensor).view("<i4")

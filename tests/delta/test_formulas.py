@@ -1,6 +1,7 @@
 """Formulas of patches that nobody made with the encoder: what they give, and what is refused."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from delta.format import FORMAT_VERSION, Header, Identity, serialise_index
 from delta.formulas import OPERATIONS, Formula
 from delta.formulas.converted import Clipped, Rounded
 from delta.formulas.evaluation import MAX_STEPS
+from delta.formulas.folded import FoldedBias, Gains, Multiplied, NewBias
 from delta.formulas.quantised import MAX_CHANNELS, BiasCodes, Codes, Nibbles, Scaled, Scales, ZeroPoints
 from delta.formulas.stored import Stored
 from delta.layouts import Layout
@@ -23,6 +25,7 @@ from delta.quantisation import INT4, INT8
 from delta.spans import Span
 
 WEIGHTS = np.array([[1.0, -2.0, 0.5, 0.25], [0.1, 0.2, -0.3, 0.0]], np.float32)
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
 BYTE, HALF, SINGLE = (ITEM_NAMES.index(name) for name in ("u1", "u2", "u4"))
 SCALES = Formula(Scales.number, (0, 8, 2, 4, INT8, 127, 127, 1))
 STORED = Formula(Stored.number, (0, 0, FLOAT32))
@@ -59,6 +62,22 @@ def test_scales_codes_zero_points_and_biases_follow_from_weights(tmp_path: Path)
     scaled = Formula(Scaled.number, (1, int(factor.view(np.uint32))))
     biases = np.rint(WEIGHTS[0, :2].astype(np.float64) / (scales * factor)).astype("<i4")
     restore(tmp_path, [STORED, SCALES, scaled, Formula(BiasCodes.number, (0, 2, 2))], SINGLE, biases.tobytes())
+
+
+def test_a_normalisation_is_folded_into_weights_and_biases(tmp_path: Path) -> None:
+    """Each of two channels; gammas, betas, means and variances are pairs of neighbours among the weights."""
+    channels = [Formula(Stored.number, (4 * place, 0, FLOAT32)) for place in (4, 5, 0, 2)]
+    gammas, betas, means, variances = (WEIGHTS.reshape(-1)[place : place + 2] for place in (4, 5, 0, 2))
+    epsilon = np.float32(1e-5)
+    gains = gammas / np.sqrt(variances + epsilon)
+    formulas = [*channels, Formula(Gains.number, (0, 3, int(epsilon.view(np.uint32))))]
+    restore(tmp_path, formulas, SINGLE, gains.tobytes())
+    multiplied = [*formulas, STORED, Formula(Multiplied.number, (5, 4, 2, 4))]
+    restore(tmp_path, multiplied, SINGLE, (WEIGHTS * gains[:, None]).tobytes())
+    new_bias = [*formulas, Formula(NewBias.number, (2, 4, 1))]
+    restore(tmp_path, new_bias, SINGLE, (betas - means * gains).tobytes())
+    folded_bias = [*formulas, Formula(FoldedBias.number, (0, 2, 4, 1))]
+    restore(tmp_path, folded_bias, SINGLE, ((gammas - means) * gains + betas).tobytes())
 
 
 def test_an_odd_number_of_nibbles_ends_beside_zero(tmp_path: Path) -> None:
@@ -113,6 +132,16 @@ def laid(*operands: int) -> Formula:
         ([STORED, Formula(Nibbles.number, (0, 8))], BYTE, 4, "codes of a byte"),
         ([STORED, SCALES, Formula(Codes.number, (1,)), Formula(Nibbles.number, (2, 7))], BYTE, 5, "more bytes"),
         ([STORED, Formula(Scaled.number, (0, 1 << 32))], SINGLE, 8, "no float32"),
+        ([STORED, Formula(Gains.number, (0, 0, 1 << 32))], SINGLE, 8, "no float32"),
+        ([STORED, Formula(Multiplied.number, (0, 0, 0, 1))], SINGLE, 8, "no channels"),
+        ([STORED, Formula(Multiplied.number, (0, 0, MAX_CHANNELS + 1, 1))], SINGLE, 8, "too many"),
+        ([STORED, Formula(Multiplied.number, (0, 0, 2, 0))], SINGLE, 8, "no extent"),
+        (
+            [STORED, Formula(Rounded.number, (0, FLOAT16)), Formula(NewBias.number, (0, 0, 1))],
+            SINGLE,
+            8,
+            "only float32",
+        ),
     ],
 )
 def test_formulas_that_make_no_sense_are_malformed(
@@ -128,6 +157,14 @@ def test_weights_of_a_layout_that_goes_on_for_ever_are_not_looked_at(tmp_path: P
     formulas = [Formula(Stored.number, (0, 1, FLOAT32)), laid(0, 1 << 40, 1, 1, INT8, 127, 127, 1)]
     with pytest.raises(PatchMalformed, match="more weights"):
         restore(tmp_path, formulas, SINGLE, bytes(4), (endless,))
+
+
+def test_the_document_names_every_operation_and_its_operands_in_order() -> None:
+    for operation in OPERATIONS.values():
+        inputs, others = operation.operands[: operation.inputs], operation.operands[operation.inputs :]
+        operands = ", ".join((*(f"*`{one}`*" for one in inputs), *(f"`{one}`" for one in others)))
+        row = rf"^\| {operation.number} \| `{operation.name}` \| {re.escape(operands)} \|"
+        assert re.search(row, DOCUMENT, re.MULTILINE), operation.name
 
 
 def test_operations_are_numbered_without_gaps() -> None:
