@@ -34,6 +34,8 @@ class BaseTensors:
         self._digests: dict[int, dict[bytes, TensorRef]] = {}
         self._likenesses = Likenesses(self.values)
         self._contents: dict[int, Contents] = {}
+        self._last_places: tuple[TensorRef, Places | None] | None = None
+        self._recognised: set[TensorRef] = set()
         self._counterparts: dict[tuple[TensorRef, int], list[Counterpart]] = {}
         for tensor in tensors:
             self._by_name[tensor.name].append(tensor)
@@ -53,7 +55,9 @@ class BaseTensors:
         if key not in self._counterparts:
             found = self._alike(*key)
             counterparts = [Counterpart(likeness.old, likeness.layout) for likeness in found]
-            if key[1] == tensor.data_type and not any(likeness.convincing for likeness in found):
+            if any(likeness.convincing for likeness in found):
+                self._recognised.add(tensor)
+            elif key[1] == tensor.data_type:
                 counterparts = [*self._by_content(tensor), *counterparts]
             self._counterparts[key] = counterparts
         return self._counterparts[key]
@@ -66,6 +70,11 @@ class BaseTensors:
             same_size = reversed(self._by_size[content.size])
             self._digests[content.size] = {_digest(self._octets(tensor)): tensor for tensor in same_size}
         return self._digests[content.size].get(_digest(content))
+
+    def recognises(self, tensor: TensorRef) -> bool:
+        """Whether some counterpart is so like it that nothing else can be meant."""
+        self.counterparts(tensor)
+        return tensor in self._recognised
 
     def runs(self, tensor: TensorRef, min_bytes: int) -> list[Run]:
         """A tensor in runs that stand together in the base, and the stretches that do not; of items of 4 or 8 bytes."""
@@ -115,7 +124,9 @@ class BaseTensors:
             return None
         if width not in self._contents:
             self._contents[width] = Contents(self._file, self._tensors, width)
-        return self._contents[width].places(self._items(tensor))
+        if self._last_places is None or self._last_places[0] != tensor:
+            self._last_places = tensor, self._contents[width].places(self._items(tensor))
+        return self._last_places[1]
 
     def _items(self, tensor: TensorRef) -> Items:
         """Of a tensor of the new file."""

@@ -1,8 +1,8 @@
 """Where single values of a tensor stand in the base: for tensors that were cut, joined, blocked or shuffled.
 
-A weight of four bytes is nearly a fingerprint: of a million there are few twice. So a sixteenth of the base's values,
-chosen by their own bits, tells which tensors another one was made of, and then every value says where it came from. What
-stands there more than once, such as zeros, is known by its neighbours. Time is that of sorting what is alike.
+A weight of four bytes is nearly a fingerprint: of a million there are few twice. So some of the base's values, chosen by
+their own bits, tell which tensors another one was made of, and then every value says where it came from. What stands
+there more than once, such as zeros, is known by its neighbours. Time is that of sorting what is alike.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,12 @@ from delta.encoder.onnx_tensors import TensorRef
 
 WIDTHS = (4, 8)
 """Narrower items say nothing by themselves."""
-_SAMPLED_SHIFT = 60
-"""Leaves the top 4 of 64 mixed bits: values where they are all zero are looked up first, a sixteenth of all."""
+_DENSE, _SPARSE = 4, 8
+"""Values with so many leading zeros, once their bits are mixed, are looked up first: one in 16, one in 256."""
+_LARGE_ITEMS = 1 << 14
+"""Of tensors with more items, one value in 256 is enough."""
+_GLANCE_ITEMS = 1 << 9
+"""So many of these say whether to go on."""
 _GOLDEN = 0x9E3779B97F4A7C15
 MIN_SHARE = 0.5
 """Of the distinct values that are looked up first, how many the base must have, once."""
@@ -57,13 +61,18 @@ class Contents:
     def places(self, items: Items) -> Places | None:
         """Where the values of a tensor stand; nothing where the base does not have most of them."""
         values = items.view(unsigned(self._width))
-        wanted = np.unique(values[_sampled(values)])
-        found = self._sampled.find(wanted)
-        found = found[found >= 0]
-        if found.size == 0 or found.size < MIN_SHARE * wanted.size:
-            return None
-        origins = np.unique(np.searchsorted(self._starts, found, "right") - 1)
-        return self._known([self._tensors[origin] for origin in origins.tolist()]).find(values)
+        for zeros in (_SPARSE,) if values.size > _LARGE_ITEMS else (_DENSE, _SPARSE):
+            wanted = np.unique(values[_chosen(values, zeros)])
+            glance = wanted[:: max(wanted.size // _GLANCE_ITEMS, 1)]
+            if self._has_most(glance) and self._has_most(wanted):
+                found = self._sampled.find(wanted)
+                origins = np.unique(np.searchsorted(self._starts, found[found >= 0], "right") - 1)
+                return self._known([self._tensors[origin] for origin in origins.tolist()]).find(values)
+        return None
+
+    def _has_most(self, wanted: Items) -> bool:
+        found = int(np.count_nonzero(self._sampled.find(wanted) >= 0))
+        return found > 0 and found >= MIN_SHARE * wanted.size
 
     def extended(self, places: Places, items: Items) -> Places:
         """The same, with what is not known put beside its neighbours wherever it stands there too."""
@@ -89,7 +98,7 @@ class Contents:
         values, offsets = [], []
         for tensor in self._tensors:
             items = self._values(tensor)
-            chosen = _sampled(items)
+            chosen = _chosen(items, _SPARSE if items.size > _LARGE_ITEMS else _DENSE)
             values.append(items[chosen])
             offsets.append(tensor.offset + chosen * self._width)
         return _Known.of(_joined(values, unsigned(self._width)), _joined(offsets, np.dtype(np.int64)))
@@ -102,9 +111,11 @@ class Contents:
         return self._file[tensor.offset : tensor.end].view(unsigned(self._width))
 
 
-def _sampled(values: Items) -> Places:
+def _chosen(values: Items, zeros: int) -> Places:
     """The numbers of the items that are looked up first; the same values in every file."""
-    return np.flatnonzero(values.astype(np.uint64) * np.uint64(_GOLDEN) >> np.uint64(_SAMPLED_SHIFT) == 0)
+    bits = 8 * values.itemsize
+    mixed = values * values.dtype.type(_GOLDEN >> (64 - bits) | 1)
+    return np.flatnonzero(mixed < values.dtype.type(1 << (bits - zeros)))
 
 
 def _joined(arrays: Sequence[Items], kind: np.dtype[np.generic]) -> Items:

@@ -60,48 +60,75 @@ class Likenesses:
 
     def __init__(self, values: Callable[[TensorRef], Items]) -> None:
         self._values = values
-        self._samples: dict[tuple[TensorRef, Layout | None, int], Sample] = {}
+        self._sampled: dict[tuple[tuple[TensorRef, ...], Dims, int], _Sampled] = {}
 
     def best(self, tensor: TensorRef, items: Items, candidates: Sequence[TensorRef]) -> Likeness:
         """The likeliest of some candidates, as it stands or with its axes permuted."""
-        pairs = [(old, layout) for old in candidates for layout in (None, *_layouts(old, tensor))]
         sample = _sample(items, sampled_places(items.size, 1), tensor.data_type)[0]
-        samples = np.concatenate([self._of(old, layout, 1) for old, layout in pairs])
-        likeliest = _likeliest(samples @ sample)
-        known = bool(sample.any() and samples[likeliest].any())
-        return Likeness(*pairs[likeliest], float(samples[likeliest] @ sample) if known else None)
+        sampled = self._of(candidates, tensor, 1)
+        likeliest = _likeliest(sampled.rows @ sample)
+        known = bool(sample.any() and sampled.rows[likeliest].any())
+        old, layout = sampled.which[likeliest]
+        return Likeness(old, layout, float(sampled.rows[likeliest] @ sample) if known else None)
 
     def best_in_blocks(self, tensor: TensorRef, items: Items, candidates: Sequence[TensorRef]) -> Likeness | None:
         """The likeliest whose blocks along the first axis stand in another order, if it is alike beyond chance."""
         found = [
             likeness
-            for old in candidates[:_MAX_CANDIDATES_IN_BLOCKS]
-            for layout in (as_it_stands((items.size,)), *_layouts(old, tensor))
             for blocks in _BLOCKS
-            if layout.extents[0] % blocks == 0 and items.size // blocks >= MIN_ITEMS
-            if (likeness := self._in_blocks(tensor, items, old, layout, blocks)).convincing
+            if items.size % blocks == 0 and items.size // blocks >= MIN_ITEMS
+            if (likeness := self._best_in(blocks, tensor, items, candidates)) is not None and likeness.convincing
         ]
         return max(found, key=lambda likeness: likeness.correlation or 0.0, default=None)
 
-    def _in_blocks(self, tensor: TensorRef, items: Items, old: TensorRef, layout: Layout, blocks: int) -> Likeness:
-        """Every block of the tensor with the block of `old` that is most like it; the least alike of these counts."""
+    def _best_in(
+        self, blocks: int, tensor: TensorRef, items: Items, candidates: Sequence[TensorRef]
+    ) -> Likeness | None:
+        """Every block of the tensor is compared with every block of a candidate; the least alike of the best counts."""
+        sampled = self._of(candidates[:_MAX_CANDIDATES_IN_BLOCKS], tensor, blocks)
+        if not sampled.which:
+            return None
         sample = _sample(items, sampled_places(items.size, blocks), tensor.data_type)
-        likenesses = sample @ self._of(old, layout, blocks).T
-        order = [_likeliest(row) for row in likenesses]
-        worst = min(float(likenesses[block, chosen]) for block, chosen in enumerate(order))
-        rows = layout.extents[0] // blocks
-        block_bytes = rows * layout.strides[0] * ITEM_TYPES[old.item].itemsize
-        arranged = Layout((rows, *layout.extents[1:]), layout.strides, tuple(place * block_bytes for place in order))
-        return Likeness(old, arranged, worst)
+        likenesses = (sample @ sampled.rows.T).reshape(blocks, -1, blocks)
+        worst = likenesses.max(axis=2).min(axis=0)
+        likeliest = _likeliest(worst)
+        old, layout = sampled.which[likeliest]
+        order = [_likeliest(row) for row in likenesses[:, likeliest]]
+        return Likeness(old, _reordered(layout or as_it_stands((items.size,)), order, old), float(worst[likeliest]))
 
-    def _of(self, old: TensorRef, layout: Layout | None, blocks: int) -> Sample:
+    def _of(self, candidates: Sequence[TensorRef], tensor: TensorRef, blocks: int) -> "_Sampled":
+        """What tensors of one form are compared with, made once."""
+        key = (tuple(candidates), tensor.dims, blocks)
+        if key not in self._sampled:
+            which = [
+                (old, layout)
+                for old in candidates
+                for layout in (None, *_layouts(old, tensor))
+                if layout is None or layout.extents[0] % blocks == 0
+            ]
+            rows = [self._rows(old, layout, blocks) for old, layout in which]
+            self._sampled[key] = _Sampled(which, np.concatenate(rows) if rows else np.empty((0, 0), np.float32))
+        return self._sampled[key]
+
+    def _rows(self, old: TensorRef, layout: Layout | None, blocks: int) -> Sample:
         """A row for each block of a tensor of the base in the order of a layout with one block."""
-        key = (old, layout, blocks)
-        if key not in self._samples:
-            places = sampled_places(old.items, blocks)
-            places = places if layout is None else _along(layout, places)
-            self._samples[key] = _sample(self._values(old), places, old.data_type)
-        return self._samples[key]
+        places = sampled_places(old.items, blocks)
+        return _sample(self._values(old), places if layout is None else _along(layout, places), old.data_type)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sampled:
+    """Tensors of the base in layouts; `rows` are their samples, one after the other, as many of each as it has blocks."""
+
+    which: list[tuple[TensorRef, Layout | None]]
+    rows: Sample
+
+
+def _reordered(layout: Layout, order: Sequence[int], old: TensorRef) -> Layout:
+    """A layout's equal parts along its first axis in another order, in which some may be missing."""
+    rows = layout.extents[0] // len(order)
+    block_bytes = rows * layout.strides[0] * ITEM_TYPES[old.item].itemsize
+    return Layout((rows, *layout.extents[1:]), layout.strides, tuple(place * block_bytes for place in order))
 
 
 def _layouts(old: TensorRef, tensor: TensorRef) -> tuple[Layout, ...]:

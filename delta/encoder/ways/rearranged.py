@@ -26,6 +26,8 @@ def propose(tensor: TensorRef, scene: Scene) -> Iterator[Proposal]:
     if exact is not None and not starts:
         yield (Way(tensor.size, *prediction(exact)),)
         return
+    if exact is None and scene.base.recognises(tensor):
+        return
     runs = scene.base.runs(tensor, MIN_RUN_BYTES)
     copied = sum(run.count for run in runs if run.offset is not None)
     if exact is not None and (copied < tensor.items or len(runs) > len(starts)):
