@@ -19,7 +19,7 @@ from delta.spans import Contexts
 
 HEADER = struct.Struct("<BBBBIHBxIII")
 """Mapping, shift, precision, lanes as a power of two; lowest prefix; contexts, tables; bytes of tables, words, bits."""
-_BATCH_ITEMS = 1 << 15
+_BATCH_ITEMS = 1 << 14
 _KEPT_BYTES = 8 * (2 * MAX_SYMBOLS + (1 << 16) + rans.MAX_LANES) + (1 << 17)
 """The maps of symbols, the first slot of each context, the states, and the words and bits read ahead."""
 MAX_TABLES_BYTES = 1 << 20
