@@ -6,16 +6,16 @@ and corrections' business; here it has their numbers, a length and operands. Ver
 
 import os
 import struct
-from collections.abc import Container as Known
-from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import astuple, dataclass, replace
+from enum import IntEnum
 from itertools import accumulate, pairwise
 
 import numpy as np
 
 from delta import format_v1, varints
 from delta.arrays import Octets
-from delta.coders import zstd
+from delta.coders import lzma_raw, zstd
 from delta.contexts import ContextModel
 from delta.corrections import CORRECTIONS
 from delta.errors import PatchMalformed, PatchVersionUnsupported
@@ -26,6 +26,7 @@ from delta.limits import Limits
 from delta.predictors import PREDICTORS
 from delta.spans import Span
 from delta.streams import BLOCKS, Section, StreamEntry
+from delta.text import codec
 
 MAGIC = b"\x89SFD\r\n\x1a\n"
 """As PNG's (RFC 2083 section 12.11): no text, and broken by transfers that change line ends."""
@@ -34,12 +35,14 @@ READABLE_VERSIONS = (1, 2)
 
 _PREFIX = struct.Struct("<8sHH")
 _HEADER = struct.Struct("<8sHHIQ32sQ32sIIIII")
-_HAS_BASE = 1
+_HAS_BASE, _INDEX_IS_TEXT, _INDEX_IS_LZMA = 1, 2, 4
 _STREAM_FIELDS = 5
 _CONTEXT_FIELDS = 10
 _ALIGNMENT = 64
 _BATCH_SPANS = 1 << 12
 MIN_WINDOW_BYTES = 4096
+MAX_TEXT_INDEX_BYTES = 1 << 14
+"""An index that is coded as a text has no more, so that it is decoded in a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,14 @@ class Identity:
 
     def __str__(self) -> str:
         return f"sha256 {self.sha256} ({self.size_bytes} bytes)"
+
+
+class IndexCoding(IntEnum):
+    """How the index is coded: as bits of the header's flags."""
+
+    ZSTD = 0
+    TEXT = _INDEX_IS_TEXT
+    LZMA = _INDEX_IS_LZMA
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +77,7 @@ class Header:
     spans: int
     index_bytes: int
     coded_index_bytes: int
+    index_coding: IndexCoding = IndexCoding.ZSTD
 
     def serialise(self) -> bytes:
         """The header's bytes."""
@@ -73,7 +85,7 @@ class Header:
         return _HEADER.pack(
             MAGIC,
             self.version,
-            _HAS_BASE if self.base else 0,
+            (_HAS_BASE if self.base else 0) | self.index_coding,
             self.window_bytes,
             base.size_bytes,
             bytes.fromhex(base.sha256),
@@ -135,8 +147,12 @@ class Index:
         """How many operands each span has in this version."""
         counted = format_v1.operand_count if self.version == format_v1.VERSION else _operand_count
         base = max(CORRECTIONS) + 1
-        pairs, places = np.unique(self.predictors * base + self.corrections, return_inverse=True)
-        return np.array([counted(*divmod(pair, base)) for pair in pairs.tolist()], np.int64)[places]
+        pairs = self.predictors * base + self.corrections
+        counts = np.zeros((max(PREDICTORS) + 1) * base, np.int64)
+        for pair in _present(pairs):
+            counts[pair] = counted(*divmod(pair, base))
+        own: varints.Integers = counts[pairs]
+        return own
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,14 +191,27 @@ def _parse_header(section: Section) -> Header:
         raise PatchMalformed("the file does not begin like a patch")
     if version not in READABLE_VERSIONS:
         raise PatchVersionUnsupported(version, READABLE_VERSIONS)
-    if flags & ~_HAS_BASE:
+    if flags & ~_known_flags(version):
         raise PatchMalformed(f"unknown flags {flags:#06x}")
     fields = _HEADER.unpack(prefix + section.read_exactly(_HEADER.size - _PREFIX.size))
     window_bytes, base_size, base_digest, target_size, target_digest, *counts = fields[3:]
     base = Identity(base_digest.hex(), base_size) if flags & _HAS_BASE else None
     if base is None and (base_size or any(base_digest)):
         raise PatchMalformed("a packed patch names a base")
-    return Header(version, base, Identity(target_digest.hex(), target_size), window_bytes, *counts)
+    target = Identity(target_digest.hex(), target_size)
+    header = Header(version, base, target, window_bytes, *counts)
+    return replace(header, index_coding=_index_coding(flags))
+
+
+def _index_coding(flags: int) -> IndexCoding:
+    try:
+        return IndexCoding(flags & ~_HAS_BASE)
+    except ValueError as error:
+        raise PatchMalformed("the index is coded in two ways") from error
+
+
+def _known_flags(version: int) -> int:
+    return _HAS_BASE if version == format_v1.VERSION else _HAS_BASE | _INDEX_IS_TEXT | _INDEX_IS_LZMA
 
 
 def _check_header(header: Header, limits: Limits) -> None:
@@ -201,7 +230,8 @@ def _check_header(header: Header, limits: Limits) -> None:
 
 def _parse_index(section: Section, header: Header, limits: Limits) -> Index:
     coded = section.read_exactly(header.coded_index_bytes)
-    numbers = varints.Reader(np.frombuffer(zstd.decompress(coded, header.index_bytes), np.uint8))
+    plain = _decode_index(coded, header.index_bytes, header.index_coding)
+    numbers = varints.Reader(np.frombuffer(plain, np.uint8))
     streams = tuple(StreamEntry(*row) for row in numbers.rows(header.streams, _STREAM_FIELDS))
     if header.version == format_v1.VERSION:
         predictors, corrections = format_v1.methods_today(numbers.take(header.spans))
@@ -213,6 +243,26 @@ def _parse_index(section: Section, header: Header, limits: Limits) -> Index:
     predictors, corrections, lengths = (numbers.take(header.spans) for _ in range(3))
     columns = (predictors, corrections, lengths, numbers.rest)
     return Index(header.version, streams, layouts, contexts, *columns, formulas)
+
+
+def encode_index(plain: bytes, *, zstd_level: int, hard: bool) -> tuple[bytes, IndexCoding]:
+    """The index in few bytes; `hard` tries what takes long."""
+    ways = [(zstd.compress(plain, level=zstd_level), IndexCoding.ZSTD)]
+    if hard and len(plain) <= MAX_TEXT_INDEX_BYTES:
+        ways.append((codec.encode(plain), IndexCoding.TEXT))
+    elif hard:
+        ways.append((lzma_raw.compress(plain, position_bits=0), IndexCoding.LZMA))
+    return min(ways, key=lambda way: len(way[0]))
+
+
+def _decode_index(coded: bytes, size: int, coding: IndexCoding) -> bytes:
+    if coding == IndexCoding.ZSTD:
+        return zstd.decompress(coded, size)
+    if coding == IndexCoding.LZMA:
+        return lzma_raw.decompress(coded, size)
+    if size > MAX_TEXT_INDEX_BYTES:
+        raise PatchMalformed("the index is too long for a text")
+    return codec.decode(coded, size)
 
 
 def _counted(numbers: varints.Reader, what: str, limits: Limits) -> int:
@@ -274,10 +324,17 @@ def _exact_sum(lengths: varints.Integers) -> int:
     return (int((lengths >> 32).sum()) << 32) + int((lengths & 0xFFFFFFFF).sum())
 
 
-def _check_known(kind: str, numbers: varints.Integers, known: Known[int]) -> None:
-    unknown = [number for number in np.unique(numbers).tolist() if number not in known]
+def _check_known(kind: str, numbers: varints.Integers, known: Collection[int]) -> None:
+    highest = int(numbers.max(initial=0))
+    unknown = [highest] if highest > max(known) else [number for number in _present(numbers) if number not in known]
     if unknown:
         raise PatchMalformed(f"unknown {kind} {unknown[0]}")
+
+
+def _present(numbers: varints.Integers) -> list[int]:
+    """Which small numbers there are. `numpy.unique` would do, but makes a device import a third more of numpy."""
+    present: list[int] = np.flatnonzero(np.bincount(numbers)).tolist()
+    return present
 
 
 def serialise_index(

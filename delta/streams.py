@@ -79,6 +79,11 @@ class StreamEntry:
             raise PatchMalformed("a text is none of bytes, or comes after more than allowed")
 
 
+def reads_base(entry: StreamEntry) -> bool:
+    """Whether reading the stream takes bytes of the base."""
+    return entry.kind == TEXT and entry.block_items > 0
+
+
 class Section:
     """A byte range of an open file, read from its beginning to its end. Never reads outside."""
 

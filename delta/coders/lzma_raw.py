@@ -86,3 +86,31 @@ class Reader:
             if plain or (wants and not coded):
                 return plain
         return b""
+
+
+class _Whole:
+    """Bytes in memory as a source."""
+
+    def __init__(self, coded: bytes) -> None:
+        self._coded = coded
+        self.left = len(coded)
+
+    def read_exactly(self, size: int) -> bytes:
+        if size > self.left:
+            raise PatchMalformed("an lzma stream is cut short")
+        start = len(self._coded) - self.left
+        self.left -= size
+        return self._coded[start : start + size]
+
+
+def decompress(coded: bytes, size: int) -> bytes:
+    """All that `compress` wrote, which must be exactly `size` bytes.
+
+    Raises:
+        PatchMalformed: it is another size, or damaged.
+    """
+    reader = Reader(_Whole(coded), history_bytes(size))
+    plain = reader.read_exactly(size)
+    if not reader.exhausted:
+        raise PatchMalformed(f"an lzma stream does not hold the {size} bytes it should")
+    return plain

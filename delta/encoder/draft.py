@@ -6,22 +6,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from delta.arrays import ITEM_TYPES, Octets
-from delta.coders import zstd
 from delta.contexts import ContextModel
 from delta.corrections import CORRECTIONS
 from delta.corrections.exact import Exact
 from delta.encoder.coded import CodedWriter
 from delta.encoder.effort import Settings
+from delta.encoder.primer import Primer
 from delta.encoder.terms import Term, TermNumbers
 from delta.encoder.way import ContextPlan, InBlocks, InContext, Operand, Proposal, Way
 from delta.encoder.writers import WINDOW_BYTES, BlockWriter, TextWriter, code_blocks
-from delta.format import FORMAT_VERSION, Header, Identity, serialise_index
+from delta.format import FORMAT_VERSION, Header, Identity, encode_index, serialise_index
 from delta.layouts import Layout
 from delta.predictors import PREDICTORS
 from delta.predictors.copy import Copy
 from delta.predictors.literal import Literal
 from delta.spans import Span
-from delta.streams import StreamEntry
+from delta.streams import StreamEntry, reads_base
 
 SHARED_ITEMS = 1 << 13
 """Tensors with fewer items share blocks with others of their role: a block of its own costs some 100 bytes of bins."""
@@ -74,8 +74,10 @@ _TEXT = _Draw(("text", ""))
 class Draft:
     """Spans in the order of the output, and what they draw."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, primer: Primer | None = None) -> None:
+        """`primer`: what of the base may come before text; where there is none, text is coded in the simple ways."""
         self._settings = settings
+        self._primer = primer
         self._spans: list[_Planned] = []
         self._text = TextWriter(settings)
         self._blocks: dict[Key, BlockWriter] = {}
@@ -190,10 +192,11 @@ class Draft:
         index = serialise_index(
             [entry for entry, _ in streams], self._terms.layouts, self._contexts, spans, self._terms.formulas
         )
-        coded_index = zstd.compress(index, level=self._settings.zstd_level)
+        hard = self._settings.hard_text and self._primer is not None
+        coded_index, index_coding = encode_index(index, zstd_level=self._settings.zstd_level, hard=hard)
         header = Header(
             version=FORMAT_VERSION,
-            base=base if self.reads_base else None,
+            base=base if self.reads_base or any(reads_base(entry) for entry, _ in streams) else None,
             target=target,
             window_bytes=WINDOW_BYTES,
             table_bytes=len(self._table),
@@ -201,6 +204,7 @@ class Draft:
             spans=len(spans),
             index_bytes=len(index),
             coded_index_bytes=len(coded_index),
+            index_coding=index_coding,
         )
         yield header.serialise()
         yield coded_index
@@ -216,7 +220,7 @@ class Draft:
             streams.append(table.finish())
         if any(planned.guess == _TEXT for planned in self._spans):
             numbers[_TEXT.stream] = len(streams)
-            streams.append(self._text.finish())
+            streams.append(self._text.finish(self._primer))
         finished = {key: writer.finish() for key, writer in self._blocks.items()}
         finished |= {key: writer.finish() for key, writer in self._coded.items()}
         for key, stream in finished.items():

@@ -23,16 +23,17 @@ class Settings:
     """What an effort means.
 
     Levels of the coders by coder name; how much of a tensor is coded to choose its way (`None`: all); whether items are
-    coded in contexts, which takes fewer bytes and more time on both sides.
+    coded in contexts, and text by the coders of many models, which take fewer bytes and more time on both sides.
     """
 
     levels: dict[str, int]
     zstd_level: int
     sample_items: int | None
     contexts: bool
+    hard_text: bool
 
 
 SETTINGS = {
-    Effort.FAST: Settings({"zstd": 3, "pcodec": 8}, 9, 1 << 16, contexts=False),
-    Effort.MAX: Settings({"zstd": 19, "planes": 19, "pcodec": 12}, 19, None, contexts=True),
+    Effort.FAST: Settings({"zstd": 3, "pcodec": 8}, 9, 1 << 16, contexts=False, hard_text=False),
+    Effort.MAX: Settings({"zstd": 19, "planes": 19, "pcodec": 12}, 19, None, contexts=True, hard_text=True),
 }

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from delta.arrays import ITEM_TYPES, Items, Octets
-from delta.coders import CODERS, pco, stored, zstd
+from delta.coders import CODERS, lzma_raw, pco, stored, zstd
 from delta.encoder.effort import Settings
-from delta.streams import BLOCK_HEADER, BLOCKS, FRAME, STORED, StreamEntry
+from delta.encoder.primer import Primer
+from delta.streams import BLOCK_HEADER, BLOCKS, FRAME, LZMA, STORED, TEXT, StreamEntry
+from delta.text import codec, primed
 
 BLOCK_ITEMS = pco.MAX_ITEMS
 WINDOW_BYTES = 1 << 20
@@ -97,12 +99,35 @@ class TextWriter:
         """Append bytes."""
         self._chunks.append(chunk)
 
-    def finish(self) -> tuple[StreamEntry, Iterator[bytes]]:
-        """The stream's entry for the index, and its bytes: one zstd frame, or as they are where that is smaller."""
-        plain = np.concatenate(self._chunks)
-        coded = zstd.compress(plain.data, level=self._settings.zstd_level)
-        kind, body = (FRAME, coded) if len(coded) < plain.size else (STORED, plain.tobytes())
-        return StreamEntry(kind, _BYTE, plain.size, len(body), 0), iter((body,))
+    @property
+    def size(self) -> int:
+        """Bytes so far."""
+        return sum(chunk.size for chunk in self._chunks)
+
+    def finish(self, primer: Primer | None = None) -> tuple[StreamEntry, Iterator[bytes]]:
+        """The stream's entry for the index, and its bytes, coded in the way that takes the fewest.
+
+        It may be coded as text only where `primer` says what of the base comes before; then the patch needs the base.
+        """
+        plain = np.concatenate(self._chunks).tobytes()
+        ways = [(STORED, plain, 0), (FRAME, zstd.compress(plain, level=self._settings.zstd_level), 0)]
+        if self._settings.hard_text:
+            ways += _hard_ways(plain, primer)
+        kind, body, parameter = min(ways, key=lambda way: len(way[1]))
+        return StreamEntry(kind, _BYTE, len(plain), len(body), parameter), iter((body,))
+
+
+def _hard_ways(plain: bytes, primer: Primer | None) -> Iterator[tuple[int, bytes, int]]:
+    """Kind, bytes and parameter of the codings that take long."""
+    if primer is not None and 0 < len(plain) <= codec.MAX_TEXT_BYTES:
+        yield TEXT, primed.write(plain, primer.ranges, primer.text), len(primer.text)
+        return
+    for position_bits in (2, 0) if len(plain) <= _BOTH_BYTES else (2,):
+        yield LZMA, lzma_raw.compress(plain, position_bits=position_bits), lzma_raw.history_bytes(len(plain))
+
+
+_BOTH_BYTES = 1 << 20
+"""Up to here both parameters of lzma are tried; each takes half a second for so much."""
 
 
 _BYTE = next(number for number, item in enumerate(ITEM_TYPES) if item == np.uint8)

@@ -5,6 +5,7 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,7 +64,7 @@ def patch_of(
     """A patch whose sizes agree, whatever is in it."""
     index = serialise_index([entry for entry, _ in streams], layouts, contexts, spans) if index is None else index
     coded = zstd.compress(index, level=3)
-    told = {
+    told: dict[str, Any] = {
         "version": FORMAT_VERSION,
         "window_bytes": MIB,
         "table_bytes": 0,
