@@ -20,6 +20,8 @@ NAME = "pcodec"
 MAX_ITEMS = 1 << 18
 """The most items a block may hold here; more cost memory in the library and gain nothing."""
 
+MAX_META_BYTES = 1 << 17
+"""What the metadata of a chunk may take: three latents of 4096 bins, which is what level 12 makes, need less."""
 MAX_LOOKBACK_LOG = 18
 """No item lies further back than the page has items. pcodec allows 2^24, and takes twice the window for each latent."""
 
@@ -33,7 +35,7 @@ _TYPE_NAMES = {
 
 
 def encode(items: Items, *, level: int) -> bytes | None:
-    """One chunk with one page, or `None` where pcodec cannot give the items back bit for bit."""
+    """One chunk with one page, or `None` where it does not give the items back bit for bit, or asks for too much."""
     if not 0 < items.size <= MAX_ITEMS:
         return None
     config = ChunkConfig(
@@ -44,7 +46,10 @@ def encode(items: Items, *, level: int) -> bytes | None:
     file = wrapped.FileCompressor()
     chunk = file.chunk_compressor(np.require(items, requirements=["C", "A"]), config)
     coded = b"".join((bytes(file.write_header()), bytes(chunk.write_meta()), bytes(chunk.write_page(0))))
-    restored = decode(coded, items.dtype, items.size)
+    try:
+        restored = decode(coded, items.dtype, items.size)
+    except PatchMalformed:
+        return None
     return coded if restored.tobytes() == items.tobytes() else None
 
 
@@ -59,10 +64,10 @@ def decode(coded: bytes, item: np.dtype[np.generic], count: int) -> Items:
     items = np.empty(count, item)
     with _refusals_typed():
         file, header_bytes = wrapped.FileDecompressor.new(coded)
-        rest = coded[header_bytes:]
-        _check_memory(rest, 8 * item.itemsize)
-        chunk, meta_bytes = file.chunk_decompressor(rest, _TYPE_NAMES[item.str[1:]])
-        progress, _ = chunk.read_page_into(rest[meta_bytes:], count, items)
+        meta = coded[header_bytes : header_bytes + MAX_META_BYTES]
+        _check_memory(meta, 8 * item.itemsize)
+        chunk, meta_bytes = file.chunk_decompressor(meta, _TYPE_NAMES[item.str[1:]])
+        progress, _ = chunk.read_page_into(coded[header_bytes + meta_bytes :], count, items)
     if progress.n_processed != count:
         raise PatchMalformed(f"a pcodec block holds {progress.n_processed} items, expected {count}")
     return items
