@@ -230,7 +230,7 @@ def _check_header(header: Header, limits: Limits) -> None:
 
 def _parse_index(section: Section, header: Header, limits: Limits) -> Index:
     coded = section.read_exactly(header.coded_index_bytes)
-    plain = _decode_index(coded, header.index_bytes, header.index_coding)
+    plain = decode_index(coded, header.index_bytes, header.index_coding)
     numbers = varints.Reader(np.frombuffer(plain, np.uint8))
     streams = tuple(StreamEntry(*row) for row in numbers.rows(header.streams, _STREAM_FIELDS))
     if header.version == format_v1.VERSION:
@@ -255,7 +255,12 @@ def encode_index(plain: bytes, *, zstd_level: int, hard: bool) -> tuple[bytes, I
     return min(ways, key=lambda way: len(way[0]))
 
 
-def _decode_index(coded: bytes, size: int, coding: IndexCoding) -> bytes:
+def decode_index(coded: bytes, size: int, coding: IndexCoding) -> bytes:
+    """The inverse of `encode_index`.
+
+    Raises:
+        PatchMalformed: `coded` is damaged, or holds another number of bytes than `size`.
+    """
     if coding == IndexCoding.ZSTD:
         return zstd.decompress(coded, size)
     if coding == IndexCoding.LZMA:
@@ -283,7 +288,11 @@ def _parse_layouts(numbers: varints.Reader, limits: Limits) -> tuple[Layout, ...
         starts += own
         limits.check("layout_starts", starts)
         steps = numbers.take(own).tolist()
-        layouts.append(Layout(extents, strides, tuple(accumulate(map(varints.unfold, steps)))))
+        bounded = numbers.one()
+        if bounded > MAX_AXES:
+            raise PatchMalformed(f"a layout has {bounded} bounds, at most {MAX_AXES} are allowed")
+        bounds = tuple(numbers.take(bounded).tolist())
+        layouts.append(Layout(extents, strides, tuple(accumulate(map(varints.unfold, steps))), bounds))
     return tuple(layouts)
 
 
@@ -350,6 +359,7 @@ def serialise_index(
     for layout in layouts:
         numbers += [len(layout.extents), *layout.extents, *layout.strides, len(layout.starts)]
         numbers += [varints.fold(start - before) for before, start in pairwise((0, *layout.starts))]
+        numbers += [len(layout.bounds), *layout.bounds]
     numbers.append(len(contexts))
     numbers += [number for model in contexts for number in astuple(model)]
     numbers.append(len(formulas))

@@ -2,6 +2,7 @@
 
 A layout is a block of axes with strides, and where in the base each block starts: one block for a transposition or a
 blocked format, one for each gate of an LSTM whose gates stand in another order, one for each row of shuffled channels.
+Blocked formats pad with zeros what is no whole number of blocks: bounds say where the base's axes end.
 """
 
 from collections.abc import Callable, Iterator
@@ -35,12 +36,14 @@ class Layout:
     """Axes of one block of the output, outermost first, and the blocks that follow one another.
 
     `extents` are in items; `strides` are distances in items of the base; `starts` say where in the base each block
-    starts, in bytes from the span's offset on. No starts: one block, which starts at the offset.
+    starts, in bytes from the span's offset on. No starts: one block, which starts at the offset. `bounds`, in items of the
+    base: where the axes whose strides are below one of them lead to it or beyond, the item is zero and nothing is read.
     """
 
     extents: tuple[int, ...]
     strides: tuple[int, ...]
     starts: tuple[int, ...] = ()
+    bounds: tuple[int, ...] = ()
 
     def check(self) -> None:
         """Raise `PatchMalformed` where it has no axes, too many, or takes more than 2^62 items."""
@@ -56,7 +59,9 @@ class Layout:
 
     def reach_bytes(self, width: int) -> int:
         """How many bytes of the base, from the span's offset on, it stays within; for items of `width` bytes."""
-        return max(self.starts, default=0) + self._axes(width).reach_bytes(width)
+        reach = self._axes(width).reach_bytes(width)
+        of_all = [bound * width for bound in self.bounds if bound > max(self.strides)]
+        return max(self.starts, default=0) + min([reach, *of_all])
 
     def gather(self, read: Read, offset: int, width: int, first: int, count: int) -> Octets:
         """The items `first` to `first + count` of the output, as bytes, taken from the base at `offset`.
@@ -80,7 +85,8 @@ class Layout:
         return gathered.view(np.uint8)
 
     def _axes(self, width: int) -> "_Axes":
-        return _Axes(self.extents, tuple(stride * width for stride in self.strides))
+        bounds = tuple(_Bound.of(bound, self.strides, width) for bound in self.bounds)
+        return _Axes(self.extents, tuple(stride * width for stride in self.strides), bounds)
 
     def _blocks(self, low: int, high: int) -> Iterator[tuple[int | _Offsets, int, int]]:
         """The parts of blocks that lie in a range of items: start, first item and end, counted in the block.
@@ -92,7 +98,7 @@ class Layout:
             return
         size = prod(self.extents)
         whole = range(-(-low // size), high // size)
-        if self.strides == (1,) and len(whole) > 1:
+        if self.strides == (1,) and not self.bounds and len(whole) > 1:
             if low % size:
                 yield self.starts[low // size], low % size, size
             yield np.array(self.starts[whole.start : whole.stop], np.int64), 0, len(whole) * size
@@ -104,22 +110,37 @@ class Layout:
             yield self.starts[one // size], one % size, one % size + other - one
 
 
+class _Bound(NamedTuple):
+    """How many bytes lie before a bound, and what a step along each axis takes of them: its stride or nothing."""
+
+    left: int
+    steps: tuple[int, ...]
+
+    @classmethod
+    def of(cls, bound: int, strides: tuple[int, ...], width: int) -> "_Bound":
+        return cls(bound * width, tuple(stride * width if stride < bound else 0 for stride in strides))
+
+
 class _Axes(NamedTuple):
-    """A block's axes with strides in bytes."""
+    """A block's axes with strides in bytes, and its bounds."""
 
     extents: tuple[int, ...]
     strides: tuple[int, ...]
+    bounds: tuple[_Bound, ...] = ()
 
     def reach_bytes(self, width: int) -> int:
-        return sum((extent - 1) * stride for extent, stride in zip(*self, strict=True)) + width
+        return sum((extent - 1) * stride for extent, stride in zip(self.extents, self.strides, strict=True)) + width
 
-    def inner(self) -> "_Axes":
-        return _Axes(self.extents[1:], self.strides[1:])
+    def inner(self, row: int) -> "_Axes":
+        """What lies in one row of the outermost axis."""
+        bounds = tuple(_Bound(bound.left - row * bound.steps[0], bound.steps[1:]) for bound in self.bounds)
+        return _Axes(self.extents[1:], self.strides[1:], bounds)
 
-    def with_rows(self, axis: int, rows: int, stride: int) -> "_Axes":
-        """As many rows along an axis, so far apart."""
+    def rows(self, axis: int, row: int, rows: int, stride: int) -> "_Axes":
+        """Some of the rows along an axis, so far apart in bytes."""
         extents = (*self.extents[:axis], rows, *self.extents[axis + 1 :])
-        return _Axes(extents, (*self.strides[:axis], stride, *self.strides[axis + 1 :]))
+        bounds = tuple(_Bound(bound.left - row * bound.steps[axis], bound.steps) for bound in self.bounds)
+        return _Axes(extents, (*self.strides[:axis], stride, *self.strides[axis + 1 :]), bounds)
 
 
 def _gather_range(read: Read, target: _Items, offset: int, axes: _Axes, low: int) -> None:
@@ -127,21 +148,51 @@ def _gather_range(read: Read, target: _Items, offset: int, axes: _Axes, low: int
     stride = axes.strides[0]
     inner = prod(axes.extents[1:])
     if len(axes.extents) == 1:
-        _gather_box(read, target, offset + low * stride, axes.with_rows(0, target.size, stride))
+        _gather_box(read, target, offset + low * stride, axes.rows(0, low, target.size, stride))
         return
     head = min(-low % inner, target.size)
     if head:
-        _gather_range(read, target[:head], offset + low // inner * stride, axes.inner(), low % inner)
+        row = low // inner
+        _gather_range(read, target[:head], offset + row * stride, axes.inner(row), low % inner)
     whole, tail = divmod(target.size - head, inner)
-    at = offset + (low + head) // inner * stride
+    row = (low + head) // inner
     if whole:
-        box = axes.with_rows(0, whole, stride)
-        _gather_box(read, target[head : head + whole * inner].reshape(box.extents), at, box)
+        box = axes.rows(0, row, whole, stride)
+        _gather_box(read, target[head : head + whole * inner].reshape(box.extents), offset + row * stride, box)
     if tail:
-        _gather_range(read, target[target.size - tail :], at + whole * stride, axes.inner(), 0)
+        row += whole
+        _gather_range(read, target[target.size - tail :], offset + row * stride, axes.inner(row), 0)
 
 
 def _gather_box(read: Read, target: _Items, offset: int, box: _Axes) -> None:
+    """Fill `target` with a box: what lies within all bounds from the base, what lies beyond one with zeros."""
+    for bound in box.bounds:
+        needed = sum((extent - 1) * step for extent, step in zip(box.extents, bound.steps, strict=True))
+        if bound.left <= 0:
+            target[...] = 0
+            return
+        if needed >= bound.left:
+            _gather_bounded(read, target, offset, box, bound)
+            return
+    _gather_unbounded(read, target, offset, _Axes(box.extents, box.strides))
+
+
+def _gather_bounded(read: Read, target: _Items, offset: int, box: _Axes, bound: _Bound) -> None:
+    """Cut a box along the axis that leads over the bound: rows within it, the one across it, rows beyond it."""
+    axis = max(range(len(box.extents)), key=lambda axis: bound.steps[axis] if box.extents[axis] > 1 else -1)
+    stride, extent, step = box.strides[axis], box.extents[axis], bound.steps[axis]
+    others = (
+        sum((extent - 1) * step for extent, step in zip(box.extents, bound.steps, strict=True)) - (extent - 1) * step
+    )
+    within = max(-(-(bound.left - others) // step), 0)
+    beyond = min(-(-bound.left // step), extent)
+    edges = sorted({0, within, *range(within, beyond), beyond, extent})
+    for row, end in pairwise(edges):
+        part = box.rows(axis, row, end - row, stride)
+        _gather_box(read, target[_rows(axis, row, end - row)], offset + row * stride, part)
+
+
+def _gather_unbounded(read: Read, target: _Items, offset: int, box: _Axes) -> None:
     """Fill `target` from a box of the base, in reads that hold little else."""
     box_bytes = box.reach_bytes(target.itemsize)
     axis = max(range(len(box.extents)), key=lambda axis: box.strides[axis] if box.extents[axis] > 1 else -1)
@@ -155,8 +206,8 @@ def _gather_box(read: Read, target: _Items, offset: int, box: _Axes) -> None:
         _gather_apart(read, target, offset, box, axis)
         return
     for row in range(0, extent, rows):
-        part = box.with_rows(axis, min(rows, extent - row), stride)
-        _gather_box(read, target[_rows(axis, row, rows)], offset + row * stride, part)
+        part = box.rows(axis, row, min(rows, extent - row), stride)
+        _gather_unbounded(read, target[_rows(axis, row, rows)], offset + row * stride, part)
 
 
 def _gather_apart(read: Read, target: _Items, offset: int, box: _Axes, axis: int) -> None:
@@ -167,7 +218,7 @@ def _gather_apart(read: Read, target: _Items, offset: int, box: _Axes, axis: int
     for row in range(0, extent, together):
         rows = min(together, extent - row)
         buffer = np.concatenate([read(offset + (row + one) * stride, row_bytes) for one in range(rows)])
-        part = box.with_rows(axis, rows, row_bytes)
+        part = box.rows(axis, row, rows, row_bytes)
         target[_rows(axis, row, rows)] = np.ndarray(part.extents, target.dtype, buffer, strides=part.strides)
 
 

@@ -4,9 +4,10 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 from delta.arrays import ITEM_TYPES, Items, Octets
-from delta.encoder.matching.arrangement import Places, Run, layout_of, runs_of
+from delta.encoder.matching.arrangement import Places, Run, layout_of, runs_of, with_bounds
 from delta.encoder.matching.content import WIDTHS, Contents
 from delta.encoder.matching.likeness import MIN_ITEMS, UNLIKE, Likeness, Likenesses
 from delta.encoder.onnx_tensors import TensorRef
@@ -114,8 +115,17 @@ class BaseTensors:
         places = self._places(tensor)
         width = ITEM_TYPES[tensor.item].itemsize
         found = None if places is None else layout_of(places, width)
-        if found is not None and found[0] + found[1].reach_bytes(width) <= self._file.size:
-            yield Counterpart(replace(tensor, offset=found[0]), found[1])
+        if found is None:
+            return
+        offset, layout = found
+        layout = with_bounds(layout, self._limits(offset), self._items(tensor) == 0)
+        if offset + layout.reach_bytes(width) <= self._file.size:
+            yield Counterpart(replace(tensor, offset=offset), layout)
+
+    def _limits(self, offset: int) -> list[int]:
+        """Where the axes of the tensor that begins at an offset end, in items from there on."""
+        dims = next((tensor.dims for tensor in self._tensors if tensor.offset == offset), ())
+        return sorted({prod(dims[axis:]) for axis in range(len(dims))} - {1})
 
     def _places(self, tensor: TensorRef) -> Places | None:
         """Where each item stands, in bytes, -1 where that is not known; nothing if most stand nowhere."""

@@ -3,7 +3,6 @@
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,12 +21,23 @@ def read(offset: int, length: int) -> Octets:
     return BASE[offset : offset + length]
 
 
-def places(layout: Layout, width: int) -> npt.NDArray[np.int64]:
-    """Where every item starts, in bytes, the slow way: one axis after the other."""
-    found = np.array(layout.starts or (0,), np.int64)
+def expected_items(layout: Layout, offset: int, width: int) -> Octets:
+    """All items, the slow way: one axis after the other."""
+    places = np.array(layout.starts or (0,), np.int64)
+    in_bounds = [np.zeros_like(places) for _ in layout.bounds]
     for extent, stride in zip(layout.extents, layout.strides, strict=True):
-        found = (found[:, None] + np.arange(extent) * stride * width).ravel()
-    return found
+        steps = np.arange(extent) * stride
+        places = (places[:, None] + steps * width).ravel()
+        in_bounds = [
+            (taken[:, None] + (steps if stride < bound else 0 * steps)).ravel()
+            for taken, bound in zip(in_bounds, layout.bounds, strict=True)
+        ]
+    inside = np.ones(places.size, bool)
+    for taken, bound in zip(in_bounds, layout.bounds, strict=True):
+        inside &= taken < bound
+    items = BASE[np.where(inside, offset + places, 0)[:, None] + np.arange(width)]
+    items[~inside] = 0
+    return items
 
 
 @st.composite
@@ -37,7 +47,8 @@ def layouts(draw: st.DrawFn) -> Layout:
     contiguous = axes == 1 and draw(st.booleans())
     strides = [1] if contiguous else draw(st.lists(STRIDES, min_size=axes, max_size=axes))
     starts = draw(st.lists(st.integers(0, 1_000_000), max_size=30))
-    return Layout(tuple(extents), tuple(strides), tuple(starts))
+    bounds = draw(st.lists(st.integers(0, 6000), max_size=2))
+    return Layout(tuple(extents), tuple(strides), tuple(starts), tuple(bounds))
 
 
 @settings(max_examples=300, deadline=None)
@@ -50,7 +61,7 @@ def test_any_range_of_any_layout_is_what_its_axes_say(
         return
     first = data.draw(st.integers(0, layout.items - 1))
     count = data.draw(st.integers(1, layout.items - first))
-    expected = BASE[offset + places(layout, width)[first : first + count, None] + np.arange(width)]
+    expected = expected_items(layout, offset, width)[first : first + count]
     assert np.array_equal(layout.gather(read, offset, width, first, count), expected.ravel())
 
 
@@ -62,14 +73,14 @@ def test_any_range_of_any_layout_is_what_its_axes_say(
         Layout((700,), (1,), tuple(range(0, 4 * 700 * 700, 2800))[::-1]),
         Layout((2, 700_000), (1, 1)),
         Layout((3, 5), (200_000, 40_000)),
+        Layout((3, 2, 9, 16, 16), (16 * 24 * 9, 16 * 9, 1, 9, 24 * 9), (), (24 * 9, 40 * 24 * 9)),
     ],
 )
 def test_pieces_read_ahead_are_the_whole(layout: Layout) -> None:
     ahead = ReadAhead(read)
     edges = [*range(0, layout.items, 9_999), layout.items]
     pieces = [ahead.items(layout, 16, 4, low, high - low) for low, high in pairwise(edges)]
-    expected = BASE[16 + places(layout, 4)[:, None] + np.arange(4)]
-    assert np.array_equal(np.concatenate(pieces), expected.ravel())
+    assert np.array_equal(np.concatenate(pieces), expected_items(layout, 16, 4).ravel())
 
 
 def test_a_transposition_is_read_in_few_pieces_and_once() -> None:
@@ -101,6 +112,14 @@ def test_a_transposition_is_read_in_few_pieces_and_once() -> None:
 def test_a_layout_out_of_bounds_is_malformed(layout: Layout) -> None:
     with pytest.raises(PatchMalformed):
         layout.check()
+
+
+def test_nothing_is_read_beyond_a_bound() -> None:
+    """A convolution of 40 outputs and 24 inputs in blocks of 16 by 16, at the end of the base."""
+    items = 40 * 24 * 9
+    layout = Layout((3, 2, 9, 16, 16), (16 * 24 * 9, 16 * 9, 1, 9, 24 * 9), (), (24 * 9, items))
+    assert layout.reach_bytes(4) == 4 * items
+    layout.gather(read, BASE.size - 4 * items, 4, 0, layout.items)
 
 
 def test_more_items_than_a_layout_has_are_malformed() -> None:

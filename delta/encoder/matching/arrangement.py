@@ -1,7 +1,7 @@
 """From places, one for each item, to few words: a layout, or runs that stand together."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from math import isqrt
 
 import numpy as np
@@ -49,6 +49,28 @@ def layout_of(places: Places, width: int) -> tuple[int, Layout] | None:
     offset = int(blocks.min())
     starts = tuple((blocks - offset).tolist()) if blocks.size > 1 else ()
     return offset, Layout(tuple(extents), tuple(strides), starts)
+
+
+def with_bounds(layout: Layout, limits: Sequence[int], zeros: npt.NDArray[np.bool_]) -> Layout:
+    """The layout with those of the limits that nothing but zeros lies beyond, where anything does.
+
+    `limits` are where the axes of a tensor of the base end, in items: its strides, and its size. `zeros` are the items of
+    the new tensor that may lie beyond.
+    """
+    if layout.starts:
+        return layout
+    bounds = [limit for limit in limits if (beyond := _beyond(layout, limit)) is not None and zeros[beyond].all()]
+    return replace(layout, bounds=tuple(bounds))
+
+
+def _beyond(layout: Layout, bound: int) -> npt.NDArray[np.bool_] | None:
+    """Which items the axes with strides below a bound lead to it or beyond; nothing where these are none or all of them."""
+    taken = np.zeros(1, np.int64)
+    for extent, stride in zip(layout.extents, layout.strides, strict=True):
+        steps = np.arange(extent) * (stride if stride < bound else 0)
+        taken = (taken[:, None] + steps).ravel()
+    beyond = taken >= bound
+    return beyond if beyond.any() and not beyond.all() else None
 
 
 def _innermost(places: Places, width: int) -> tuple[int, int]:

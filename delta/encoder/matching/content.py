@@ -41,12 +41,12 @@ class _Known:
         return cls(values[order], offsets[order])
 
     def find(self, wanted: Items) -> Places:
-        """Where each stands; -1 for what is not there, or more than once."""
+        """Where each stands; -1 for what is not there, or more than once, and for zeros: they are put where nothing is."""
         if self.values.size == 0:
             return np.full(wanted.size, -1, np.int64)
         first = np.searchsorted(self.values, wanted)
         once = np.searchsorted(self.values, wanted, "right") - first == 1
-        return np.where(once, self.offsets[np.minimum(first, self.values.size - 1)], -1)
+        return np.where(once & (wanted != 0), self.offsets[np.minimum(first, self.values.size - 1)], -1)
 
 
 class Contents:
