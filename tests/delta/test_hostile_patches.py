@@ -230,7 +230,8 @@ def test_version_1_has_no_coded_streams(tmp_path: Path) -> None:
 
 def test_a_matrix_of_no_factors_takes_no_memory(tmp_path: Path) -> None:
     """Rank 0 needs no factors, so their number bounds nothing."""
-    operands = (0, 0, 0, 0, 1, 1 << 33, 1, 0, 0, 0, 0)
+    told = {"item": ITEM_TYPES.index(np.dtype("<f4")), "outer": 1, "rows": 1 << 33, "columns": 1}
+    operands = tuple(told.get(name, 0) for name in LowRank.operands)
     stream = StreamEntry(STORED, _SHORT, 0, 0, 0), b""
     slug, growth_kib = apply_in_child(
         tmp_path, patch_of([Span(LowRank.number, 64, operands)], [stream], base=b"b" * 64), b"b" * 64

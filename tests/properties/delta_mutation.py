@@ -88,7 +88,7 @@ def restored(base: bytes | None, patch: bytes, folder: Path, limits: Limits = Li
 
 @dataclass(slots=True)
 class Parts:
-    """A patch taken apart.
+    """A patch taken apart, whose index will be coded by zstd, whatever it was before.
 
     `head` are the integers of its index before those of the spans, streams' entries first; a span is its predictor,
     correction, length and operands.
@@ -112,10 +112,13 @@ class Parts:
         operands = iter(varints.decode(index.operands).tolist())
         columns = (index.predictors.tolist(), index.corrections.tolist(), index.lengths.tolist(), counts)
         spans = [[*span, *islice(operands, count)] for *span, count in zip(*columns, strict=True)]
-        plain = zstd.decompress(patch[_HEADER_BYTES : container.streams_offset], container.header.index_bytes)
+        header = container.header
+        coded = patch[_HEADER_BYTES : container.streams_offset]
+        plain = container_format.decode_index(coded, header.index_bytes, header.index_coding)
         numbers = varints.decode(np.frombuffer(plain, np.uint8)).tolist()
         own = sum(counts) + len(spans) * (2 if index.version == format_v1.VERSION else 3)
         parts = cls(bytearray(patch[:_HEADER_BYTES]), numbers[: len(numbers) - own], spans, [], index.contexts)
+        parts.set_field("flags", parts.field("flags") & 1)
         at = container.streams_offset
         for entry in index.streams:
             parts.bodies.append(bytearray(patch[at : at + entry.coded_bytes]))

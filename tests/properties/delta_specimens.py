@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from delta.arrays import ITEM_TYPES, Items, unsigned
-from delta.coders import CODERS, pco, planes, stored, zstd
+from delta.coders import CODERS, lzma_raw, pco, planes, stored, zstd
+from delta.coders.lzma_raw import history_bytes
 from delta.contexts import FLOAT_MAGNITUDE, INTEGER_MAGNITUDE, NO_SHIFTS, NOTHING, PATTERN, ContextModel, Shifts
 from delta.corrections.add import Add
 from delta.corrections.ordered import Ordered
@@ -34,7 +35,8 @@ from delta.predictors.relaid import Relaid
 from delta.predictors.table import Table
 from delta.predictors.zeros import Zeros
 from delta.spans import Span
-from delta.streams import BLOCK_HEADER, BLOCKS, FRAME, STORED, StreamEntry
+from delta.streams import BLOCK_HEADER, BLOCKS, FRAME, LZMA, STORED, TEXT, StreamEntry
+from delta.text import primed
 from tests.delta.conftest import Models
 from tests.properties.delta_mutation import Specimen, load, restored
 
@@ -62,6 +64,16 @@ class _Sheet:
 
     def frame(self, items: Items) -> int:
         return self._stream(FRAME, items, zstd.compress(items.tobytes(), level=3), 0)
+
+    def lzma(self, items: Items) -> int:
+        return self._stream(
+            LZMA, items, lzma_raw.compress(items.tobytes(), position_bits=2), history_bytes(items.nbytes)
+        )
+
+    def text(self, text: bytes, ranges: Sequence[primed.Range]) -> int:
+        """A text after ranges of the base."""
+        primer = b"".join(self.base[offset : offset + length] for offset, length in ranges)
+        return self._stream(TEXT, np.frombuffer(text, np.uint8), primed.write(text, ranges, primer), len(primer))
 
     def blocks(self, items: Items, numbers: Sequence[int]) -> int:
         """One block with each of these coders."""
@@ -191,19 +203,31 @@ def _relaid() -> Specimen:
     return sheet.finished("relaid")
 
 
+def _text() -> Specimen:
+    """Texts with and without something before them, and lzma."""
+    graph = Models().fp32()[-1500:]
+    sheet = _Sheet(graph, bytes(4))
+    for text, ranges in ((graph[200:500], ()), (graph[700:1000][::-1] + graph[:100], ((0, 300), (400, 99)))):
+        sheet.spans.append(Span(Literal.number, len(text), (sheet.text(text, ranges), 0)))
+    sheet.spans.append(Span(Literal.number, 6144, (sheet.lzma(_WEIGHTS), 0)))
+    return sheet.finished("text")
+
+
 def _low_rank() -> Specimen:
     """A change of low rank with scales and gains, and one without; both corrected."""
     sheet = _Sheet(_WEIGHTS.tobytes(), bytes(4))
     outer, rows, columns, rank = 2, 16, 48, 3
     length = rows + outer * columns
-    steps = sheet.stored(_NUMBERS.integers(-9, 9, 2 * _WEIGHTS.size).astype("<i4"))
-    for scaled in (1, 0):
+    steps = _NUMBERS.integers(-9, 9, _WEIGHTS.size)
+    for scaled, item, correction in ((1, "<f4", Ordered.number), (0, "<f4", Ordered.number), (1, "<i1", Add.number)):
         count = (rank + scaled) * length + scaled * rows
         model = ContextModel(NOTHING, 0, 0, 1)
         factors = _NUMBERS.integers(-40, 40, count).astype("<i2")
         drawn = sheet.coded(factors, Mapping.TOKENS, model, np.zeros(count, "<u2"))
-        operands = (0, 0, *drawn, outer, rows, columns, rank, scaled, scaled, 0x36000000)
-        sheet.spans.append(Span(LowRank.number, _WEIGHTS.nbytes, operands, Ordered.number, (steps, 0)))
+        operands = (0, 0, ITEM_TYPES.index(item), *drawn, outer, rows, columns, rank, scaled, scaled, 0x36000000)
+        width = np.dtype(item).itemsize
+        moved = sheet.stored(steps.astype(f"<i{width}"))
+        sheet.spans.append(Span(LowRank.number, width * steps.size, operands, correction, (moved, 0)))
     return sheet.finished("low-rank")
 
 
@@ -233,4 +257,4 @@ def _encoded() -> list[Specimen]:
 def specimens() -> list[Specimen]:
     """All of them, those that earlier versions wrote among them."""
     golden = [specimen for folder in sorted(GOLDEN.glob("delta_v*")) for specimen in load(folder)]
-    return [_in_blocks(), _in_contexts(), _relaid(), _low_rank(), *_encoded(), *golden]
+    return [_in_blocks(), _in_contexts(), _relaid(), _text(), _low_rank(), *_encoded(), *golden]
