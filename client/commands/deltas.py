@@ -51,6 +51,8 @@ def _show(args: argparse.Namespace) -> int:
     if args.json:
         print_json(plan)
         return 0
+    if not plan["pairs"]:
+        print(f"nothing is to be built for {args.model}: no version is published, and no rollout planned")
     for table in _matrix(plan, shutil.get_terminal_size().columns):
         print(f"{table}\n")
     _print_missing(plan)

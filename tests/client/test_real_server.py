@@ -9,7 +9,7 @@ from pytest_django.live_server_helper import LiveServer
 from access.models import Role
 from client.cli import main
 from fleet.devices.models import Device
-from registry.models import Patch
+from registry.models import ModelLine, Patch
 from tests.factories.people import make_person, token_of
 from tests.factories.scenario import Scenario, make_scenario
 
@@ -67,6 +67,12 @@ def test_matrix_of_patches_is_shown_with_what_is_missing_and_why(
     packed = next(line for line in lines if line.startswith("nothing (packed)"))
     assert "776,677 86.0% max" in packed
     assert any("by the prior" in line or "alike" in line for line in lines)
+
+
+def test_line_without_versions_has_no_matrix(fleet: Scenario, capsys: pytest.CaptureFixture[str]) -> None:
+    ModelLine.objects.create(name="empty")
+    assert shown(capsys, "deltas", "show", "empty").startswith("nothing is to be built for empty")
+    assert shown(capsys, "deltas", "build", "empty") == "0 planned, about 0 bytes and 0 s\n"
 
 
 def test_matrix_is_cut_into_tables_that_fit_the_terminal(

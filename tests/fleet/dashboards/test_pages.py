@@ -15,10 +15,11 @@ from access.models import Role
 from fleet.devices.models import Device, Installation
 from fleet.measurements.models import BenchmarkReport
 from fleet.rollouts.models import Rollout
-from registry.models import ModelLine, Patch, Version
+from registry.deltas.formats import BUILT_FORMAT
+from registry.models import Artifact, ModelLine, Patch, Version
 from registry.services import yank_version
 from tests.factories.people import PASSWORD, make_person
-from tests.factories.scenario import Scenario, make_scenario
+from tests.factories.scenario import Scenario, make_artifact, make_scenario, sha
 from tests.fleet.dashboards.conftest import ClientOf
 
 LISTS = ["/", "/models/", "/rollouts/", "/devices/", "/benchmarks/"]
@@ -223,6 +224,26 @@ def test_matrix_shows_bytes_share_effort_and_what_failed_and_why(viewer: Client)
     assert '<td class="prose">the child ran out of memory</td>' in page
     assert "every device that holds it has a way as short" in page
     assert "3 devices" in page
+
+
+def test_matrix_shows_what_was_built_for_older_versions_and_nothing_retired(viewer: Client) -> None:
+    scenario = make_scenario(3)
+    for number in range(3):
+        version = Version.objects.create(
+            model_line=scenario.line,
+            version=f"0.{number}.0",
+            contract=scenario.variants["1.0.0 fp32"].version.contract,
+            state="published",
+            published_at=timezone.now(),
+        )
+        version.variants.create(name="fp32", artifact=make_artifact(f"older {number}", 800_000))
+    first, second, third = (Artifact.objects.get(sha256=sha(f"older {number}")) for number in range(3))
+    for target, state in ((second, "failed"), (third, "retired")):
+        Patch.objects.create(base=first, target=target, patch_format=BUILT_FORMAT, state=state, size_bytes=444_000)
+    page = text_of(viewer.get("/models/digits/deltas/"))
+    assert "0.1.0 fp32<small>800.0 kB raw" in page
+    assert "0.2.0 fp32" not in page
+    assert "0.0.0 fp32<small>0 devices" in page
 
 
 def test_matrix_without_devices_has_the_packed_files(viewer: Client) -> None:
