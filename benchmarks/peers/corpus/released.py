@@ -93,9 +93,7 @@ RECIPES = [
     _recipe(PairClass.UNRELATED, "packed-wake-embedding", None, _wake_word("embedding_model")),
     _recipe(PairClass.UNRELATED, "packed-wake-alexa", None, _wake_word("alexa_v0.1")),
     _recipe(PairClass.UNRELATED, "packed-demo-digits", None, _DEMO["1.1.0-fp32"]),
-    _recipe(PairClass.SAME_WEIGHTS, "silero-ifless", _silero("6.2.3"), _silero("6.2.3", "silero_vad_op18_ifless.onnx")),
     _recipe(PairClass.SAME_WEIGHTS, "silero-sequence", _SILERO_16K, _silero("6.2.3", "silero_vad_16k_sequence.onnx")),
-    _recipe(PairClass.SAME_WEIGHTS, "silero-safetensors", _SILERO_16K, _silero("6.2.3", "silero_vad_16k.safetensors")),
     _recipe(PairClass.SAME_WEIGHTS, "silero-openvino", _SILERO_16K, _silero("6.2.3", "silero_vad_openvino_16k.onnx")),
     _recipe(PairClass.SAME_WEIGHTS, "silero-16k-only", _silero("6.2.3"), _SILERO_16K),
     # Another graph, and the weights of its 8 kHz half were trained on (correlation .99 with those of the base).
