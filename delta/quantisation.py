@@ -17,14 +17,22 @@ INT8, UINT8, INT4, UINT4 = range(4)
 BOUNDS = ((-128, 127), (0, 255), (-8, 7), (0, 15))
 
 
+ASYMMETRIC, SYMMETRIC, BLOCKS, SYMMETRIC_BLOCKS = range(4)
+"""How grids are laid, by number in the format: as the quantiser in Python does, or as that of `MatMulNBits` in C++."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How a grid is laid: codes of a type, over the range from -`below` to `above`, `symmetric` around zero or not."""
+    """How a grid is laid: codes of a type, over the range from -`below` to `above`."""
 
     code_type: int
     below: int
     above: int
-    symmetric: bool
+    laying: int
+
+    @property
+    def in_blocks(self) -> bool:
+        return self.laying in (BLOCKS, SYMMETRIC_BLOCKS)
 
     @property
     def codes(self) -> np.dtype[Any]:
@@ -65,15 +73,18 @@ def grid_of(lowest: Floats, highest: Floats, rule: Rule) -> Grid:
 
     A channel without extent gets scale 1 and zero point 0.
     """
+    if rule.in_blocks:
+        return _grid_of_blocks(lowest, highest, rule)
+    symmetric = rule.laying == SYMMETRIC
     low, high = lowest.astype(np.float64), highest.astype(np.float64)
-    if rule.symmetric:
+    if symmetric:
         high = np.maximum(-low, high)
         low = -high
     with np.errstate(all="ignore"):
         exact = (high - low) / np.float64(rule.below + rule.above)
         scales = exact.astype(lowest.dtype)
         middle = np.full(scales.size, (rule.above - rule.below) / 2.0)
-        zero_points = np.rint(middle if rule.symmetric else -rule.below - low / exact)
+        zero_points = np.rint(middle if symmetric else -rule.below - low / exact)
     half = lowest.dtype == np.float16
     flat = scales < np.finfo(np.float16).smallest_subnormal if half else exact < np.finfo(np.float32).tiny
     scales[flat] = 1
@@ -82,14 +93,46 @@ def grid_of(lowest: Floats, highest: Floats, rule: Rule) -> Grid:
     return Grid(scales, bounded.astype(np.int16).astype(rule.codes))
 
 
-def codes(weights: Floats, scales: Floats, zero_points: Items, code_type: int) -> Items:
-    """The codes of `weights`, by arrays that broadcast with them: `quantize_nparray`. What is no number becomes 0 or a bound."""
-    low, high = BOUNDS[code_type]
+def _grid_of_blocks(lowest: Floats, highest: Floats, rule: Rule) -> Grid:
+    """Every step in float32, codes from 0 on: `range2scale` and `range2scalezp`.
+
+    Source: onnxruntime/core/mlas/lib/q4_dq.cpp, `BlockwiseQuantizer`. A scale may be negative, and zero.
+    """
+    # Adding zero takes the sign from zeros, which minima and maxima leave to the processor.
+    low, high = lowest + np.float32(0), highest + np.float32(0)
     with np.errstate(all="ignore"):
-        rounded = np.rint(weights.astype(np.float32) / scales.astype(np.float32)) + zero_points.astype(np.float32)
+        if rule.laying == SYMMETRIC_BLOCKS:
+            middle = np.float32((rule.above + 1) // 2)
+            scales: Floats = np.where(high > -low, high, low) / -middle
+            zero_points = np.full(scales.size, middle)
+        else:
+            scales = (high - low) / np.float32(rule.above)
+            zero_points = np.clip(np.where(scales != 0, -low / scales, low), 0, rule.above)
+    return Grid(quiet(scales), np.nan_to_num(_away_from_zero(zero_points)).astype(rule.codes))
+
+
+def codes(weights: Floats, scales: Floats, zero_points: Items, rule: Rule) -> Items:
+    """The codes of `weights`, by arrays that broadcast with them: `quantize_nparray`, or for blocks `quantizeAndPack`.
+
+    What is no number becomes 0 or a bound.
+    """
+    low, high = BOUNDS[rule.code_type]
+    single, steps, points = (numbers.astype(np.float32) for numbers in (weights, scales, zero_points))
+    with np.errstate(all="ignore"):
+        if rule.in_blocks:
+            rounded = _away_from_zero(single * np.where(steps != 0, np.float32(1) / steps, np.float32(0)) + points)
+        else:
+            rounded = np.rint(single / steps) + points
     bounded = np.clip(rounded, np.float32(low), np.float32(high))
     numbers = np.where(np.isnan(bounded), np.float32(0), bounded)
-    return numbers.astype(np.int16).astype(np.int8 if low else np.uint8)
+    return numbers.astype(np.int16).astype(rule.codes)
+
+
+def _away_from_zero(numbers: Floats) -> Floats:
+    """The nearest whole numbers, ties away from zero, as C's `roundf`."""
+    whole = np.trunc(numbers)
+    rounded: Floats = whole + np.where(np.abs(numbers - whole) >= 0.5, np.sign(numbers), np.float32(0))
+    return rounded
 
 
 def bias_codes(biases: Floats, scales: Floats) -> Items:

@@ -22,8 +22,8 @@ KINDS = {1: FLOAT32, 10: FLOAT16, 11: FLOAT64, 16: BFLOAT16}
 MAX_PERMUTED_AXES = 4
 MAX_CANDIDATES = 64
 """Tensors of other names that are looked at, of those with as many items."""
-_ADDITIONS = ("_quantized", "_Transposed", ".bf16", "_fp16", "_cast")
-"""What converters append to the name of a weight they convert (ONNX Runtime's quant_utils.py and operators/gemm.py)."""
+_ADDITIONS = ("_quantized", "_Transposed", ".bf16", "_fp16", "_cast", "_Q4", "_Q8")
+"""What converters append to the name of a weight they convert (ONNX Runtime's quant_utils.py, operators/gemm.py and matmul_nbits_quantizer.py)."""
 _FOLDED = ("ConvBnFusion_W_", "ConvBnFusion_BN_B_")
 """What ONNX Runtime puts before the name of weights, and of betas, that it folded (optimizer/conv_bn_fusion.cc)."""
 _EPSILONS = (1e-5, 1e-3)
@@ -31,6 +31,8 @@ _EPSILONS = (1e-5, 1e-3)
 _MIN_CHANNELS = 4
 MAX_NORMS = 8
 """Normalisations that are tried for a layer, of those with as many channels, the nearest in the file first."""
+MAX_BIASES = 3
+"""Tensors before a normalisation that may be the bias of its layer."""
 _FLOAT = 1
 
 
@@ -87,17 +89,23 @@ class Numbers:
     def _norms(self) -> dict[int, list["Norm"]]:
         """Four tensors in a row that may be gamma, beta, mean and variance, by how many channels they have."""
         found: dict[int, list[Norm]] = defaultdict(list)
-        for place in range(len(self._tensors) - 3):
-            four = self._tensors[place : place + 4]
-            channels = items_of(four[0])
-            alike = all(old.data_type == _FLOAT and old.dims == (channels,) for old in four)
-            if alike and channels >= _MIN_CHANNELS and bool((self._single(four[3]) >= 0).all()):
-                before = self._tensors[place - 1] if place else None
-                has_bias = before is not None and (before.data_type, before.dims) == (_FLOAT, (channels,))
-                parts = tuple(next(stored(old, ())) for old in four)
-                bias = next(stored(before, ())) if before is not None and has_bias else None
-                found[channels].append(Norm(four[0].offset, parts, bias))
+        rows = [self._tensors[place : place + 4] for place in range(len(self._tensors) - 3)]
+        norms = [row for row in rows if self._may_be_norm(row)]
+        taken = {old.offset for row in norms for old in row}
+        for row in norms:
+            offset, dims = row[0].offset, row[0].dims
+            before = [
+                old for old in self._tensors if (old.data_type, old.dims) == (_FLOAT, dims) and old.offset < offset
+            ]
+            biases = [old for old in before if old.offset not in taken][-MAX_BIASES:]
+            parts, layers = ([next(stored(old, ())) for old in some] for some in (row, biases))
+            found[dims[0]].append(Norm(offset, tuple(parts), tuple(layers)))
         return found
+
+    def _may_be_norm(self, row: Sequence[TensorRef]) -> bool:
+        channels = items_of(row[0])
+        alike = all((old.data_type, old.dims) == (_FLOAT, (channels,)) for old in row)
+        return alike and channels >= _MIN_CHANNELS and bool((self._single(row[3]) >= 0).all())
 
     def _single(self, old: TensorRef) -> Items:
         return self.items(next(stored(old, ())), items_of(old))
@@ -109,7 +117,7 @@ class Norm:
 
     offset: int
     parts: tuple[Term, ...]
-    bias: Term | None
+    layer_biases: tuple[Term, ...]
 
     def gains(self) -> Iterator[Term]:
         """What it multiplies by, for each usual epsilon."""
@@ -121,8 +129,8 @@ class Norm:
         """Biases of the layer before, after folding."""
         _, beta, mean, _ = self.parts
         yield Term(NewBias.number, (mean, gains, beta))
-        if self.bias is not None:
-            yield Term(FoldedBias.number, (self.bias, mean, gains, beta))
+        for bias in self.layer_biases:
+            yield Term(FoldedBias.number, (bias, mean, gains, beta))
 
 
 def _names(name: str) -> list[str]:

@@ -5,7 +5,7 @@ and scales, zero points and scales of biases are what comes out of the same comp
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
@@ -21,26 +21,106 @@ from delta.floats import FLOAT16, FLOAT32
 from delta.formulas.converted import Rounded
 from delta.formulas.quantised import MAX_CHANNELS, BiasCodes, Codes, Nibbles, Scaled, Scales, ZeroPoints
 from delta.formulas.stored import Stored
-from delta.quantisation import INT4, INT8, UINT4, UINT8
+from delta.quantisation import (
+    ASYMMETRIC,
+    BLOCKS,
+    BOUNDS,
+    INT4,
+    INT8,
+    SYMMETRIC,
+    SYMMETRIC_BLOCKS,
+    UINT4,
+    UINT8,
+    Rule,
+)
 
 MIN_BYTES = 16
 """Smaller tensors are cheaper as text."""
 MAX_CORRECTED = 0.02
 """A larger share of wrong codes means that these weights are not where the codes come from."""
 _SAMPLE_ITEMS = 512
-_ALIKE_SIGNS = 0.6
-"""Correlation of signs: channels on scales of their own may correlate less in their values."""
+_ALIKE_ROUGHLY = 0.6
+"""Correlation of signs or sizes: channels on scales of their own may correlate less in their values."""
 _INT32 = 6
 
-_RANGES = {
-    3: (INT8, ((127, 127, True), (64, 64, True), (128, 127, False), (128, 127, True))),
-    2: (UINT8, ((0, 255, False), (0, 127, False), (0, 255, True), (0, 127, True))),
-    22: (INT4, ((8, 7, True), (8, 7, False))),
-    21: (UINT4, ((0, 15, False), (0, 15, True))),
+_RULES = {
+    3: (
+        Rule(INT8, 127, 127, SYMMETRIC),
+        Rule(INT8, 64, 64, SYMMETRIC),
+        Rule(INT8, 128, 127, ASYMMETRIC),
+        Rule(INT8, 128, 127, SYMMETRIC),
+    ),
+    2: (
+        Rule(UINT8, 0, 255, ASYMMETRIC),
+        Rule(UINT8, 0, 127, ASYMMETRIC),
+        Rule(UINT8, 0, 255, SYMMETRIC),
+        Rule(UINT8, 0, 127, SYMMETRIC),
+    ),
+    22: (Rule(INT4, 8, 7, SYMMETRIC), Rule(INT4, 8, 7, ASYMMETRIC)),
+    21: (Rule(UINT4, 0, 15, ASYMMETRIC), Rule(UINT4, 0, 15, SYMMETRIC)),
 }
-"""By ONNX data type of codes: below and above zero, symmetric or not, as `get_qmin_qmax_for_qType` has them, the usual
-ones first."""
+"""By ONNX data type of codes: the ranges of `get_qmin_qmax_for_qType`, the usual ones first."""
+_UINT8 = 2
+_BLOCK_RULES = {
+    4: (Rule(UINT4, 0, 15, BLOCKS), Rule(UINT4, 0, 15, SYMMETRIC_BLOCKS)),
+    8: (Rule(UINT8, 0, 255, BLOCKS), Rule(UINT8, 0, 255, SYMMETRIC_BLOCKS)),
+}
+"""By bits of a code: what `MatMulNBits` reads from tensors of (columns, blocks, bytes of a block)."""
 _FOUR_BITS = (21, 22)
+_NIBBLE = 4
+_BLOCKED_AXES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One reading of a tensor's bytes: how its codes are laid out, and the grids that they may be on.
+
+    `dims` are those of the codes, channels change along axes with extents and inner items of `axes`.
+    """
+
+    dims: tuple[int, ...]
+    packed: bool
+    rules: tuple[Rule, ...]
+    axes: tuple[tuple[int, int], ...]
+
+    @property
+    def count(self) -> int:
+        return prod(self.dims)
+
+    def codes(self, plain: Octets) -> Items:
+        """The codes as numbers, one an item."""
+        signed = BOUNDS[self.rules[0].code_type][0] < 0
+        if not self.packed:
+            return plain.view(np.int8 if signed else np.uint8).astype(np.int16)
+        nibbles = np.stack((plain & 15, plain >> 4), axis=1).reshape(-1)[: self.count].astype(np.int16)
+        return np.where(nibbles > 7, nibbles - 16, nibbles) if signed else nibbles
+
+    def grids(self, source: Term) -> Iterator[tuple[Term, int]]:
+        """Scales that a quantiser may have computed, and how many they are."""
+        for rule in self.rules:
+            for channels, inner in self.axes:
+                laid = (rule.code_type, rule.below, rule.above, rule.laying)
+                yield Term(Scales.number, (source, self.count, channels, inner, *laid)), channels
+
+
+def forms(tensor: TensorRef) -> Iterator[Form]:
+    """The readings that a tensor's type and shape allow."""
+    count, packed = prod(tensor.dims), tensor.data_type in _FOUR_BITS
+    if tensor.size == ((count + 1) // 2 if packed else count):
+        yield Form(tensor.dims, packed, _RULES[tensor.data_type], tuple(_axes(tensor.dims)))
+    if tensor.data_type == _UINT8 and len(tensor.dims) == _BLOCKED_AXES and tensor.size == count:
+        columns, blocks, block_bytes = tensor.dims
+        for bits, rules in _BLOCK_RULES.items():
+            block = block_bytes * 8 // bits
+            if 1 < columns * blocks <= MAX_CHANNELS:
+                yield Form((columns, blocks * block), bits == _NIBBLE, rules, ((columns * blocks, block),))
+
+
+def _axes(dims: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    yield 1, prod(dims)
+    for place, extent in enumerate(dims):
+        if 1 < extent <= MAX_CHANNELS:
+            yield extent, prod(dims[place + 1 :])
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +146,7 @@ class QuantisedTensors:
         """Tensors of int8, uint8, int4 and uint4 that come from floats of the base."""
         found = {}
         for tensor in self._tensors:
-            if tensor.data_type in _RANGES and tensor.size >= MIN_BYTES and prod(tensor.dims) > 0:
+            if tensor.data_type in _RULES and tensor.size >= MIN_BYTES and prod(tensor.dims) > 0:
                 coded = self._coded(tensor)
                 if coded is not None:
                     found[tensor] = coded
@@ -88,8 +168,14 @@ class QuantisedTensors:
         """Scales and zero points of all `codes`, scales of all `biases`, as bytes."""
         found = {}
         for coded in self.codes.values():
-            for term in (Term(ZeroPoints.number, (coded.scales,)), coded.scales):
-                found[octets(self._numbers.items(term, coded.channels)).tobytes()] = term
+            points = Term(ZeroPoints.number, (coded.scales,))
+            packed = Term(Nibbles.number, (points, coded.channels))
+            for term, count in (
+                (points, coded.channels),
+                (packed, (coded.channels + 1) // 2),
+                (coded.scales, coded.channels),
+            ):
+                found[octets(self._numbers.items(term, count)).tobytes()] = term
         for term in self.biases.values():
             scales, channels = term.operands[1], term.operands[2]
             if isinstance(scales, Term) and isinstance(channels, int):
@@ -107,29 +193,34 @@ class QuantisedTensors:
             yield source
 
     def _coded(self, tensor: TensorRef) -> Coded | None:
-        count = prod(tensor.dims)
         plain = self._octets(tensor)
-        packed = tensor.data_type in _FOUR_BITS
-        if plain.size != ((count + 1) // 2 if packed else count):
-            return None
-        numbers = _unpacked(plain, tensor.data_type)[:count]
-        nearest, least = None, MAX_CORRECTED * plain.size + 4 * MAX_CHANNELS
-        for source in self._sources(tensor, count):
-            if not self._comes_from(numbers, source):
-                continue
-            for scales, channels in _grids(tensor, source, count):
-                codes = Term(Codes.number, (scales,))
-                if _wrong(self._numbers.items(codes, min(count, _SAMPLE_ITEMS)), numbers) > MAX_CORRECTED:
-                    continue
-                term = Term(Nibbles.number, (codes, count)) if packed else codes
-                corrections = add.residual(plain, octets(self._numbers.items(term, plain.size)))
-                wrong = int(np.count_nonzero(corrections))
-                missed = wrong + (0 if self._is_there(scales, channels) else 4 * channels)
-                if wrong <= MAX_CORRECTED * plain.size and missed < least:
-                    nearest, least = Coded(term, corrections if wrong else corrections[:0], scales, channels), missed
-                if not least:
+        nearest: Coded | None = None
+        least = MAX_CORRECTED * plain.size + 4 * MAX_CHANNELS
+        for form in forms(tensor):
+            for coded in self._codings(replace(tensor, dims=form.dims), plain, form):
+                there = self._is_there(coded.scales, coded.channels)
+                missed = int(np.count_nonzero(coded.corrections)) + (0 if there else 4 * coded.channels)
+                if missed < least:
+                    nearest, least = coded, missed
+                if not missed:
                     return nearest
         return nearest
+
+    def _codings(self, tensor: TensorRef, plain: Octets, form: Form) -> Iterator[Coded]:
+        """Terms that come near the codes of a form."""
+        sample = form.codes(plain)
+        for source in self._sources(tensor, form.count):
+            if not self._comes_from(sample, source, signed=not form.rules[0].in_blocks):
+                continue
+            for scales, channels in form.grids(source):
+                codes = Term(Codes.number, (scales,))
+                if _wrong(self._numbers.items(codes, min(form.count, _SAMPLE_ITEMS)), sample) > MAX_CORRECTED:
+                    continue
+                term = Term(Nibbles.number, (codes, form.count)) if form.packed else codes
+                corrections = add.residual(plain, octets(self._numbers.items(term, plain.size)))
+                wrong = np.count_nonzero(corrections)
+                if wrong <= MAX_CORRECTED * plain.size:
+                    yield Coded(term, corrections if wrong else corrections[:0], scales, channels)
 
     def _is_there(self, scales: Term, channels: int) -> bool:
         """Whether the new file has just these scales: codes of symmetric channels do not tell a gain."""
@@ -141,16 +232,17 @@ class QuantisedTensors:
         small = [one for one in self._tensors if one.data_type in KINDS and items_of(one) <= MAX_CHANNELS]
         return {self._octets(tensor).tobytes() for tensor in small}
 
-    def _comes_from(self, codes: Items, source: Term) -> bool:
-        """Whether sampled codes resemble the numbers they would come from."""
+    def _comes_from(self, codes: Items, source: Term, *, signed: bool) -> bool:
+        """Whether sampled codes resemble the numbers they would come from; in blocks, whose scales have signs, in size."""
         one, other = [], []
         for first in (0, max(codes.size // 2 - _SAMPLE_ITEMS, 0)):
             sample = codes[first : first + _SAMPLE_ITEMS]
             one.append(sample.astype(np.float64))
             other.append(self._numbers.items(source, sample.size, first).astype(np.float64))
-        sampled, expected = np.concatenate(one), np.concatenate(other)
-        signs, expected_signs = (np.sign(some - np.median(some)) for some in (sampled, expected))
-        return resemble(sampled, expected) or resemble(signs, expected_signs, _ALIKE_SIGNS)
+        sampled, expected = (some - np.median(some) for some in (np.concatenate(one), np.concatenate(other)))
+        if not signed:
+            return resemble(np.abs(sampled), np.abs(expected), _ALIKE_ROUGHLY)
+        return resemble(sampled, expected) or resemble(np.sign(sampled), np.sign(expected), _ALIKE_ROUGHLY)
 
     def _bias(self, tensor: TensorRef) -> Term | None:
         codes = self._octets(tensor).view("<i4")
@@ -190,26 +282,5 @@ class QuantisedTensors:
         return [int(bits) for bits in near.view(np.uint32)]
 
 
-def _grids(tensor: TensorRef, source: Term, count: int) -> Iterator[tuple[Term, int]]:
-    """Scales that the quantiser may have computed: of the whole tensor, and of the channels of each axis."""
-    axes = [(1, count)]
-    for place, extent in enumerate(tensor.dims):
-        if 1 < extent <= MAX_CHANNELS:
-            axes.append((extent, prod(tensor.dims[place + 1 :])))
-    code_type, ranges = _RANGES[tensor.data_type]
-    for below, above, symmetric in ranges:
-        for channels, inner in axes:
-            laid = (count, channels, inner, code_type, below, above, int(symmetric))
-            yield Term(Scales.number, (source, *laid)), channels
-
-
 def _wrong(expected: Items, actual: Items) -> float:
     return float(np.mean(expected.astype(np.int16) != actual[: expected.size]))
-
-
-def _unpacked(plain: Octets, data_type: int) -> Items:
-    """Codes as numbers, one an item."""
-    if data_type not in _FOUR_BITS:
-        return plain.view(np.int8 if data_type == 3 else np.uint8).astype(np.int16)
-    nibbles = np.stack((plain & 15, plain >> 4), axis=1).reshape(-1).astype(np.int16)
-    return np.where(nibbles > 7, nibbles - 16, nibbles) if data_type == 22 else nibbles

@@ -7,7 +7,7 @@ from delta.arrays import Items
 from delta.errors import PatchMalformed
 from delta.floats import Floats
 from delta.formulas.base import Formula, Values
-from delta.quantisation import BOUNDS, Grid, Rule, spread
+from delta.quantisation import BLOCKS, BOUNDS, SYMMETRIC_BLOCKS, Grid, Rule, spread
 
 MAX_CHANNELS = 1 << 16
 _CHUNK_ITEMS = 1 << 14
@@ -16,7 +16,7 @@ _CHUNK_ITEMS = 1 << 14
 class Scales:
     """The scale of each channel of `count` weights; the channel changes every `inner` weights.
 
-    `code_type`, `below`, `above` and `symmetric` are those of `quantisation.Rule`.
+    `code_type`, `below`, `above` and `laying` are those of `quantisation.Rule`.
     """
 
     number = 4
@@ -29,7 +29,7 @@ class Scales:
         "code_type",
         "below",
         "above",
-        "symmetric",
+        "laying",
     )
     inputs = 1
 
@@ -60,10 +60,10 @@ class Codes:
     def items(self, formula: Formula, first: int, count: int, values: Values) -> Items:
         scales = _scales(formula.operands[0], values)
         grid = _grid(scales, values)
-        weights, _, _, inner, code_type = scales.operands[:5]
+        weights, _, _, inner, *rule = scales.operands
         floats = values.floats(weights, first, count)
         scales_of_items, zero_points = (spread(one, first, count, inner) for one in (grid.scales, grid.zero_points))
-        return quantisation.codes(floats, scales_of_items, zero_points, code_type)
+        return quantisation.codes(floats, scales_of_items, zero_points, Rule(*rule))
 
 
 class Nibbles:
@@ -133,12 +133,14 @@ def _scales(number: int, values: Values) -> Formula:
 
 
 def _grid(formula: Formula, values: Values) -> Grid:
-    weights, count, channels, inner, code_type, below, above, symmetric = formula.operands
-    if not 0 < channels <= MAX_CHANNELS or not count or not inner or symmetric > 1:
+    weights, count, channels, inner, code_type, below, above, laying = formula.operands
+    if not 0 < channels <= MAX_CHANNELS or not count or not inner:
         raise PatchMalformed("weights to be quantised have no channels, too many, or no extent")
     if code_type >= len(BOUNDS) or not below + above or below > 128 or above > 255:
         raise PatchMalformed("weights are to be quantised to an unknown type or range")
-    rule = Rule(code_type, below, above, bool(symmetric))
+    rule = Rule(code_type, below, above, laying)
+    if laying > SYMMETRIC_BLOCKS or (rule.in_blocks and (below or not above)):
+        raise PatchMalformed("weights are to be quantised in an unknown way, or in blocks to codes below zero")
     peaks = values.once((weights, count, channels, inner), count, 2 * channels, lambda: _peaks(formula, values))
     return values.once(formula, 0, 2 * channels, lambda: quantisation.grid_of(*peaks, rule))
 
@@ -146,12 +148,13 @@ def _grid(formula: Formula, values: Values) -> Grid:
 def _peaks(formula: Formula, values: Values) -> tuple[Floats, Floats]:
     """The least and greatest weight of each channel, zero included."""
     weights, count, channels, inner = formula.operands[:4]
+    laying = formula.operands[-1]
     lowest = highest = np.empty(0, np.float32)
     for first in range(0, count, _CHUNK_ITEMS):
         chunk = values.floats(weights, first, min(_CHUNK_ITEMS, count - first))
         if not first:
             lowest, highest = np.zeros(channels, chunk.dtype), np.zeros(channels, chunk.dtype)
-        if chunk.dtype == np.float64:
-            raise PatchMalformed("weights of float64 are not quantised")
+        if chunk.dtype == np.float64 or (laying in (BLOCKS, SYMMETRIC_BLOCKS) and chunk.dtype != np.float32):
+            raise PatchMalformed("only float16 and float32 are quantised, and in blocks only float32")
         quantisation.widen_peaks(lowest, highest, chunk, first, inner)
     return lowest, highest

@@ -5,7 +5,7 @@ For scales that do not follow from the weights; where they do, formulas compute 
 
 from delta.arrays import ITEM_NAMES, ITEM_TYPES, Octets, octets
 from delta.errors import PatchMalformed
-from delta.quantisation import INT8, UINT8, codes, spread
+from delta.quantisation import ASYMMETRIC, INT8, SYMMETRIC, UINT8, Rule, codes, spread
 from delta.spans import Piece, Sources
 
 
@@ -31,14 +31,18 @@ class Quantise:
 
     def predict(self, piece: Piece, sources: Sources) -> Octets:
         base_offset, layout, scales_at, zero_points_at, channels, inner, code_item = piece.span.operands
-        if not channels or not inner or code_item not in _CODE_TYPES:
+        if not channels or not inner or code_item not in RULES:
             raise PatchMalformed("a quantised span has no channels, no extent or no code type")
         code_type = ITEM_TYPES[code_item]
         scales = sources.table(scales_at, 4 * channels).view("<f4")
         zero_points = sources.table(zero_points_at, channels).view(code_type)
         scales, zero_points = (spread(one, piece.start, piece.length, inner) for one in (scales, zero_points))
         weights = sources.base_items(base_offset, layout, 4, piece.start, piece.length).view("<f4")
-        return octets(codes(weights, scales, zero_points, _CODE_TYPES[code_item]))
+        return octets(codes(weights, scales, zero_points, RULES[code_item]))
 
 
-_CODE_TYPES = {ITEM_NAMES.index("i1"): INT8, ITEM_NAMES.index("u1"): UINT8}
+RULES = {
+    ITEM_NAMES.index("i1"): Rule(INT8, 127, 127, SYMMETRIC),
+    ITEM_NAMES.index("u1"): Rule(UINT8, 0, 255, ASYMMETRIC),
+}
+"""By item type of the codes. Of a rule, only the type matters here: scales are given."""

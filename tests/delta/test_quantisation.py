@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto
+from onnxruntime.capi._pybind_state import quantize_matmul_4bits, quantize_matmul_8bits
 from onnxruntime.quantization import quant_utils
 from onnxruntime.quantization.base_quantizer import BaseQuantizer
 from onnxruntime.transformers.float16 import convert_np_to_float16
 
 from delta import floats, quantisation
 from delta.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
-from delta.quantisation import INT4, INT8, UINT4, UINT8, Rule
+from delta.quantisation import ASYMMETRIC, BLOCKS, INT4, INT8, SYMMETRIC, SYMMETRIC_BLOCKS, UINT4, UINT8, Rule
 
 _TYPES = {
     INT8: TensorProto.INT8,
@@ -43,7 +44,7 @@ def test_grids_and_codes_are_onnx_runtimes(
 ) -> None:
     onnx_type = _TYPES[code_type]
     low, high = quant_utils.get_qmin_qmax_for_qType(onnx_type, reduced, symmetric)
-    rule = Rule(code_type, -int(low), int(high), symmetric)
+    rule = Rule(code_type, -int(low), int(high), SYMMETRIC if symmetric else ASYMMETRIC)
     weights = channels_of_all_kinds(kind)
     lowest, highest = np.zeros(CHANNELS, kind), np.zeros(CHANNELS, kind)
     for first in range(0, weights.size, 1000):
@@ -53,10 +54,40 @@ def test_grids_and_codes_are_onnx_runtimes(
         zero_point, scale, codes = quant_utils.quantize_data(row, onnx_type, symmetric, reduced)
         assert scale.astype(kind).tobytes() == grid.scales[channel].tobytes()
         assert int(zero_point) == int(grid.zero_points[channel])
-        expected = quantisation.codes(
-            row, grid.scales[[channel] * row.size], grid.zero_points[[channel] * row.size], code_type
-        )
+        expected = quantisation.codes(row, grid.scales[[channel]], grid.zero_points[[channel]], rule)
         assert np.array_equal(codes.astype(np.int16), expected.astype(np.int16))
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_blocks_are_those_of_matmulnbits(bits: int, *, symmetric: bool) -> None:
+    """One-sided blocks, blocks of zeros, and blocks whose weights lie halfway between codes."""
+    rows, columns, block = 256, 48, 32
+    blocks, codes_per_byte = rows // block, 8 // bits
+    weights = np.random.default_rng(6).normal(0, 0.1, (rows, columns)).astype(np.float32)
+    weights[:block, 0], weights[block : 2 * block, 0] = np.abs(weights[:block, 1]), -np.abs(weights[:block, 2])
+    weights[:block, 1] = 0
+    weights[:block, 2] = np.arange(block) * np.float32(0.5) - (4 if symmetric else 0)
+    packed = np.zeros((columns, blocks, block // codes_per_byte), np.uint8)
+    scales, points = np.zeros((columns, blocks), np.float32), np.zeros((columns, blocks // codes_per_byte), np.uint8)
+    quantise = quantize_matmul_4bits if bits == 4 else quantize_matmul_8bits
+    quantise(packed, weights, scales, points, block, columns, rows, symmetric)
+    turned = np.ascontiguousarray(weights.T).reshape(-1)
+    lowest, highest = np.zeros(scales.size, np.float32), np.zeros(scales.size, np.float32)
+    quantisation.widen_peaks(lowest, highest, turned, 0, block)
+    laying = SYMMETRIC_BLOCKS if symmetric else BLOCKS
+    rule = Rule(UINT4 if bits == 4 else UINT8, 0, (1 << bits) - 1, laying)
+    grid = quantisation.grid_of(lowest, highest, rule)
+    assert grid.scales.tobytes() == scales.tobytes()
+    if not symmetric:
+        assert np.array_equal(grid.zero_points, unpacked(points, bits))
+    steps, centres = (quantisation.spread(one, 0, turned.size, block) for one in (grid.scales, grid.zero_points))
+    assert np.array_equal(quantisation.codes(turned, steps, centres, rule), unpacked(packed, bits))
+
+
+def unpacked(plain: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
+    plain = plain.reshape(-1)
+    return plain if bits == 8 else np.stack((plain & 15, plain >> 4), axis=1).reshape(-1)
 
 
 def test_bias_codes_are_onnx_runtimes() -> None:

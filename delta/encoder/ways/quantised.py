@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from delta.arrays import ITEM_NAMES, ITEM_TYPES, Items, Octets, octets
+from delta.arrays import ITEM_TYPES, Items, Octets, octets
 from delta.corrections import add
 from delta.corrections.add import Add
 from delta.encoder.base_tensors import Counterpart
@@ -21,12 +21,11 @@ from delta.encoder.quantised_tensors import MAX_CORRECTED, MIN_BYTES
 from delta.encoder.scene import Scene
 from delta.encoder.way import InBlocks, Operand, Proposal, Way
 from delta.predictors.computed import Computed
-from delta.predictors.quantise import Quantise
+from delta.predictors.quantise import RULES, Quantise
 from delta.predictors.table import Table
 from delta.predictors.zeros import Zeros
-from delta.quantisation import INT8, UINT8, codes, spread
+from delta.quantisation import codes, spread
 
-_CODE_ITEMS = {ITEM_NAMES.index("i1"): INT8, ITEM_NAMES.index("u1"): UINT8}
 _FLOAT = 1
 _SUFFIX = "_quantized"
 
@@ -79,7 +78,7 @@ class Given:
         """The codes that ONNX Runtime's quantiser gives `weights` on this grid, as bytes."""
         given = (self.scales.view("<f4"), self.zero_points.view(ITEM_TYPES[self.code_item]))
         scales, zero_points = (spread(one, 0, weights.size, self.inner) for one in given)
-        return octets(codes(weights, scales, zero_points, _CODE_ITEMS[self.code_item]))
+        return octets(codes(weights, scales, zero_points, RULES[self.code_item]))
 
 
 def recognise(tensor: TensorRef, scene: Scene) -> Way | None:
@@ -89,7 +88,7 @@ def recognise(tensor: TensorRef, scene: Scene) -> Way | None:
         return None
     stem = tensor.name.removesuffix(_SUFFIX)
     scale = _only(scene, f"{stem}_scale")
-    if stem == tensor.name or tensor.item not in _CODE_ITEMS or scale is None or scale.data_type != _FLOAT:
+    if stem == tensor.name or tensor.item not in RULES or scale is None or scale.data_type != _FLOAT:
         return None
     grids = _grids(tensor, scene.new, scale, _only(scene, f"{stem}_zero_point"))
     for weights in scene.base.named(stem):
