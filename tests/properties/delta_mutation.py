@@ -29,6 +29,7 @@ from delta.coders import CODERS, zstd
 from delta.contexts import ContextModel
 from delta.entropy.stream import HEADER as CODED_HEADER
 from delta.errors import DeltaError, MemoryExhausted
+from delta.formulas import Formula
 from delta.limits import MIB, Limits
 from delta.streams import BLOCK_HEADER, BLOCKS, CODED
 
@@ -99,6 +100,7 @@ class Parts:
     spans: list[list[int]]
     bodies: list[bytearray]
     contexts: tuple[ContextModel, ...] = ()
+    formulas: tuple[Formula, ...] = ()
 
     @classmethod
     def of(cls, patch: bytes) -> "Parts":
@@ -117,7 +119,9 @@ class Parts:
         plain = container_format.decode_index(coded, header.index_bytes, header.index_coding)
         numbers = varints.decode(np.frombuffer(plain, np.uint8)).tolist()
         own = sum(counts) + len(spans) * (2 if index.version == format_v1.VERSION else 3)
-        parts = cls(bytearray(patch[:_HEADER_BYTES]), numbers[: len(numbers) - own], spans, [], index.contexts)
+        parts = cls(
+            bytearray(patch[:_HEADER_BYTES]), numbers[: len(numbers) - own], spans, [], index.contexts, index.formulas
+        )
         parts.set_field("flags", parts.field("flags") & 1)
         at = container.streams_offset
         for entry in index.streams:

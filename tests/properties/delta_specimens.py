@@ -8,11 +8,12 @@ import hashlib
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 
+from delta import varints
 from delta.arrays import ITEM_TYPES, Items, unsigned
 from delta.coders import CODERS, lzma_raw, pco, planes, stored, zstd
 from delta.coders.lzma_raw import history_bytes
@@ -26,13 +27,21 @@ from delta.encoder.coded import CodedWriter
 from delta.encoder.effort import SETTINGS
 from delta.entropy.symbols import Mapping
 from delta.errors import OutputMismatch
+from delta.floats import FLOAT16, FLOAT32
 from delta.format import FORMAT_VERSION, Header, Identity, serialise_index
+from delta.formulas import Formula
+from delta.formulas.converted import Clipped, Rounded, Truncated
+from delta.formulas.folded import FoldedBias, Gains, Multiplied, NewBias
+from delta.formulas.quantised import BiasCodes, Codes, Nibbles, Scaled, Scales, ZeroPoints
+from delta.formulas.stored import Stored
 from delta.layouts import Layout
+from delta.predictors.computed import Computed
 from delta.predictors.copy import Copy
 from delta.predictors.literal import Literal
 from delta.predictors.low_rank import LowRank
 from delta.predictors.relaid import Relaid
 from delta.predictors.table import Table
+from delta.predictors.varints import Varints
 from delta.predictors.zeros import Zeros
 from delta.spans import Span
 from delta.streams import BLOCK_HEADER, BLOCKS, FRAME, LZMA, STORED, TEXT, StreamEntry
@@ -55,6 +64,7 @@ class _Sheet:
     streams: list[tuple[StreamEntry, bytes]] = field(default_factory=list)
     contexts: list[ContextModel] = field(default_factory=list)
     layouts: list[Layout] = field(default_factory=list)
+    formulas: list[Formula] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.frame(np.frombuffer(self.table, np.uint8))
@@ -109,7 +119,7 @@ class _Sheet:
     def finished(self, name: str) -> Specimen:
         """The patch; its target is what the decoder restores."""
         entries = [entry for entry, _ in self.streams]
-        index = serialise_index(entries, self.layouts, self.contexts, self.spans)
+        index = serialise_index(entries, self.layouts, self.contexts, self.spans, self.formulas)
         coded = zstd.compress(index, level=3)
         header = Header(
             version=FORMAT_VERSION,
@@ -203,6 +213,39 @@ def _relaid() -> Specimen:
     return sheet.finished("relaid")
 
 
+def _computed() -> Specimen:
+    """A span of every operation of formulas, and varints of the base."""
+    sheet = _Sheet(_WEIGHTS.tobytes(), bytes(4))
+    stored_at = partial(Formula, Stored.number)
+    grid = {"weights": 0, "count": 384, "channels": 8, "inner": 48, "code_type": 0, "below": 127, "above": 127}
+    listed: list[tuple[Formula, str, int]] = [
+        (stored_at((0, 0, FLOAT32)), "<f4", 384),
+        (Formula(Rounded.number, (0, FLOAT16)), "<f2", 384),
+        (Formula(Truncated.number, (0,)), "<u2", 384),
+        (Formula(Clipped.number, (0, 0x33800000, 0x3DCCCCCD)), "<f4", 384),
+        (Formula(Scales.number, tuple(grid.get(name, 0) for name in Scales.operands)), "<f4", 8),
+        (Formula(ZeroPoints.number, (4,)), "<i1", 8),
+        (Formula(Codes.number, (4,)), "<i1", 384),
+        (Formula(Nibbles.number, (6, 383)), "<u1", 192),
+        (Formula(Scaled.number, (4, 0x3F000000)), "<f4", 8),
+        (Formula(BiasCodes.number, (0, 8, 8)), "<i4", 8),
+        (stored_at((512, 0, FLOAT32)), "<f4", 8),
+        (Formula(Clipped.number, (10, 0x3A000000, 0x3DCCCCCD)), "<f4", 8),
+        (Formula(Gains.number, (0, 11, 0x3DCCCCCD)), "<f4", 8),
+        (Formula(Multiplied.number, (0, 12, 8, 48)), "<f4", 384),
+        (Formula(FoldedBias.number, (0, 10, 12, 11)), "<f4", 8),
+        (Formula(NewBias.number, (10, 12, 11)), "<f4", 8),
+    ]
+    for number, (formula, item, count) in enumerate(listed):
+        sheet.formulas.append(formula)
+        kind = ITEM_TYPES.index(np.dtype(item))
+        sheet.spans.append(Span(Computed.number, count * ITEM_TYPES[kind].itemsize, (number, kind)))
+    for kind in (ITEM_TYPES.index(np.dtype("<i1")), ITEM_TYPES.index(np.dtype("<u4"))):
+        items = _WEIGHTS.view(ITEM_TYPES[kind])[:300]
+        sheet.spans.append(Span(Varints.number, varints.from_items(items).size, (0, kind, items.size)))
+    return sheet.finished("computed")
+
+
 def _text() -> Specimen:
     """Texts with and without something before them, and lzma."""
     graph = Models().fp32()[-1500:]
@@ -257,4 +300,4 @@ def _encoded() -> list[Specimen]:
 def specimens() -> list[Specimen]:
     """All of them, those that earlier versions wrote among them."""
     golden = [specimen for folder in sorted(GOLDEN.glob("delta_v*")) for specimen in load(folder)]
-    return [_in_blocks(), _in_contexts(), _relaid(), _text(), _low_rank(), *_encoded(), *golden]
+    return [_in_blocks(), _in_contexts(), _relaid(), _computed(), _text(), _low_rank(), *_encoded(), *golden]

@@ -19,6 +19,7 @@ from delta.contexts import LEVELS
 from delta.corrections import CORRECTIONS
 from delta.entropy.symbols import Mapping
 from delta.errors import DeltaError
+from delta.formulas import OPERATIONS
 from delta.predictors import PREDICTORS
 from delta.streams import BLOCK_HEADER, BLOCKS, CODED, KINDS
 from tests.properties.delta_mutation import LIMITS, Parts, Specimen, damaged
@@ -65,6 +66,7 @@ def test_specimens_use_all_that_the_format_has(patches: list[Specimen]) -> None:
     assert {coder for entry, body in streams if entry[0] == BLOCKS for coder in coders_of(bytes(body))} == set(CODERS)
     models = [model for one in parts for model in one.contexts]
     assert {model.level for model in models} == set(range(len(LEVELS)))
+    assert {formula.operation for one in parts for formula in one.formulas} == set(OPERATIONS)
     assert any(model.channels and model.second_channels for model in models)
 
 
