@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from delta.arrays import ITEM_TYPES, Items, Octets
-from delta.encoder.matching.arrangement import Places, Run, layout_of, runs_of, with_bounds
-from delta.encoder.matching.content import WIDTHS, Contents
+from delta.encoder.matching.arrangement import Places, Run, in_items, layout_of, runs_of, with_bounds
+from delta.encoder.matching.content import Contents, word_bytes
 from delta.encoder.matching.likeness import MIN_ITEMS, UNLIKE, Likeness, Likenesses
 from delta.encoder.onnx_tensors import TensorRef
 from delta.layouts import Layout
@@ -78,13 +78,12 @@ class BaseTensors:
         return tensor in self._recognised
 
     def runs(self, tensor: TensorRef, min_bytes: int) -> list[Run]:
-        """A tensor in runs that stand together in the base, and the stretches that do not; of items of 4 or 8 bytes."""
+        """A tensor in runs that stand together in the base, and the stretches that do not."""
         places = self._places(tensor)
         if places is None:
-            return [Run(0, tensor.items, None)]
-        width = ITEM_TYPES[tensor.item].itemsize
-        places = self._contents[width].extended(places, self._items(tensor))
-        return list(runs_of(places, width, min_bytes // width))
+            return [Run(0, tensor.size, None)]
+        word = word_bytes(tensor)
+        return list(runs_of(self._contents[word].extended(places, self._content(tensor)), word, min_bytes))
 
     def values(self, old: TensorRef | Counterpart) -> Items:
         """Items as the type they are coded as, in the order of the counterpart's layout."""
@@ -112,12 +111,13 @@ class BaseTensors:
 
     def _by_content(self, tensor: TensorRef) -> Iterator[Counterpart]:
         """What its values say themselves: one layout, perhaps of several tensors."""
-        places = self._places(tensor)
-        width = ITEM_TYPES[tensor.item].itemsize
-        found = None if places is None else layout_of(places, width)
+        places, word, width = self._places(tensor), word_bytes(tensor), ITEM_TYPES[tensor.item].itemsize
+        found = None if places is None else layout_of(places, word)
         if found is None:
             return
         offset, layout = found
+        if word > width:
+            layout = in_items(layout, word // width)
         layout = with_bounds(layout, self._limits(offset), self._items(tensor) == 0)
         if offset + layout.reach_bytes(width) <= self._file.size:
             yield Counterpart(replace(tensor, offset=offset), layout)
@@ -128,19 +128,22 @@ class BaseTensors:
         return sorted({prod(dims[axis:]) for axis in range(len(dims))} - {1})
 
     def _places(self, tensor: TensorRef) -> Places | None:
-        """Where each item stands, in bytes, -1 where that is not known; nothing if most stand nowhere."""
-        width = ITEM_TYPES[tensor.item].itemsize
-        if width not in WIDTHS:
+        """Where each word stands, in bytes, -1 where that is not known; nothing if most stand nowhere."""
+        word = word_bytes(tensor)
+        if tensor.size % word:
             return None
-        if width not in self._contents:
-            self._contents[width] = Contents(self._file, self._tensors, width)
+        if word not in self._contents:
+            self._contents[word] = Contents(self._file, self._tensors, word)
         if self._last_places is None or self._last_places[0] != tensor:
-            self._last_places = tensor, self._contents[width].places(self._items(tensor))
+            self._last_places = tensor, self._contents[word].places(self._content(tensor))
         return self._last_places[1]
 
-    def _items(self, tensor: TensorRef) -> Items:
+    def _content(self, tensor: TensorRef) -> Octets:
         """Of a tensor of the new file."""
-        return self._new[tensor.offset : tensor.end].view(ITEM_TYPES[tensor.item])
+        return self._new[tensor.offset : tensor.end]
+
+    def _items(self, tensor: TensorRef) -> Items:
+        return self._content(tensor).view(ITEM_TYPES[tensor.item])
 
     def _read(self, offset: int, length: int) -> Octets:
         return self._file[offset : offset + length]

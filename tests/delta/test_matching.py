@@ -131,6 +131,16 @@ def test_remade_tensors_cost_next_to_nothing(round_trip: RoundTrip, how: str, dt
     assert len(round_trip(build(before), build(after), Effort.FAST)) < MOST_BYTES + unknown
 
 
+@pytest.mark.parametrize("how", ["joined", "joined side by side", "cut in rows", "cut in columns", "rows shuffled"])
+@pytest.mark.parametrize("dtype", [np.int8, np.float16])
+def test_narrow_items_are_found_in_words(round_trip: RoundTrip, how: str, dtype: type[np.generic]) -> None:
+    before, after = (
+        {f"{side} {number}": (array * 300).astype(dtype) for number, array in enumerate(arrays)}
+        for side, arrays in zip(("old", "new"), REMADE[how], strict=True)
+    )
+    assert len(round_trip(build(before), build(after), Effort.FAST)) < MOST_BYTES
+
+
 def test_codes_in_another_order_cost_next_to_nothing(round_trip: RoundTrip) -> None:
     codes = np.clip(np.rint(random(80, 120) * 300), -128, 127).astype(np.int8)
     assert len(round_trip(build({"codes": codes}), build({"renamed": np.ascontiguousarray(codes.T)}))) < MOST_BYTES

@@ -21,10 +21,10 @@ _GLANCE_ITEMS = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Items `first` to `first + count` that stand together in the base at `offset`; nowhere where that is `None`."""
+    """Bytes `first` to `first + length` that stand together in the base at `offset`; nowhere where that is `None`."""
 
     first: int
-    count: int
+    length: int
     offset: int | None
 
 
@@ -37,7 +37,7 @@ def layout_of(places: Places, width: int) -> tuple[int, Layout] | None:
     extents: list[int] = []
     strides: list[int] = []
     blocks = places
-    while blocks.size > 1 and len(extents) < MAX_AXES:
+    while blocks.size > 1 and len(extents) < MAX_AXES - 1:
         extent, step = _innermost(blocks, width)
         if extent == 1:
             break
@@ -116,17 +116,26 @@ def _primes(number: int) -> Iterator[int]:
         yield number
 
 
-def runs_of(places: Places, width: int, min_items: int) -> Iterator[Run]:
-    """The tensor in runs of at least `min_items`, and the stretches between them, whose places do not matter."""
+def runs_of(places: Places, width: int, min_bytes: int) -> Iterator[Run]:
+    """The tensor in runs of at least `min_bytes`, and the stretches between them, whose places do not matter."""
     ends = np.flatnonzero((np.diff(places) != width) | (places[1:] < 0)) + 1
     edges = np.concatenate([[0], ends, [places.size]])
-    counts = np.diff(edges)
-    long = (counts >= min_items) & (places[edges[:-1]] >= 0)
+    lengths = np.diff(edges) * width
+    long = (lengths >= min_bytes) & (places[edges[:-1]] >= 0)
     at = 0
-    for first, count in zip(edges[:-1][long].tolist(), counts[long].tolist(), strict=True):
+    for first, length in zip((edges[:-1][long] * width).tolist(), lengths[long].tolist(), strict=True):
         if first > at:
             yield Run(at, first - at, None)
-        yield Run(first, count, int(places[first]))
-        at = first + count
-    if at < places.size:
-        yield Run(at, places.size - at, None)
+        yield Run(first, length, int(places[first // width]))
+        at = first + length
+    if at < places.size * width:
+        yield Run(at, places.size * width - at, None)
+
+
+def in_items(layout: Layout, items: int) -> Layout:
+    """A layout of words as one of what these consist of, `items` in each."""
+    *extents, innermost = layout.extents
+    *strides, step = (stride * items for stride in layout.strides)
+    if step == items:
+        return replace(layout, extents=(*extents, innermost * items), strides=(*strides, 1))
+    return replace(layout, extents=(*layout.extents, items), strides=(*strides, step, 1))

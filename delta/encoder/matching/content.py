@@ -2,7 +2,8 @@
 
 A weight of four bytes is nearly a fingerprint: of a million there are few twice. So some of the base's values, chosen by
 their own bits, tell which tensors another one was made of, and then every value says where it came from. What stands
-there more than once, such as zeros, is known by its neighbours. Time is that of sorting what is alike.
+there more than once, such as zeros, is known by its neighbours. Narrower values are taken together, as words: what was
+cut, joined or shuffled in rows keeps most of these, what was transposed does not. Time is that of sorting what is alike.
 """
 
 from collections.abc import Sequence
@@ -15,8 +16,8 @@ from delta.arrays import ITEM_TYPES, Items, Octets, unsigned
 from delta.encoder.matching.arrangement import Places
 from delta.encoder.onnx_tensors import TensorRef
 
-WIDTHS = (4, 8)
-"""Narrower items say nothing by themselves."""
+_WORD_BYTES = {1: 8, 2: 4, 4: 4, 8: 8}
+"""By the bytes of an item. Codes of 8 bits take few values, mostly near zero: four of them would be no fingerprint."""
 _DENSE, _SPARSE = 4, 8
 """Values with so many leading zeros, once their bits are mixed, are looked up first: one in 16, one in 256."""
 _LARGE_ITEMS = 1 << 14
@@ -49,18 +50,23 @@ class _Known:
         return np.where(once & (wanted != 0), self.offsets[np.minimum(first, self.values.size - 1)], -1)
 
 
+def word_bytes(tensor: TensorRef) -> int:
+    """How many bytes of a tensor are looked up together."""
+    return _WORD_BYTES[ITEM_TYPES[tensor.item].itemsize]
+
+
 class Contents:
-    """The values of the base's tensors whose items have `width` bytes."""
+    """The words of the base's tensors that are taken in words of `width` bytes."""
 
     def __init__(self, file: Octets, tensors: Sequence[TensorRef], width: int) -> None:
         self._file = file
         self._width = width
-        self._tensors = [tensor for tensor in tensors if ITEM_TYPES[tensor.item].itemsize == width]
+        self._tensors = [tensor for tensor in tensors if word_bytes(tensor) == width]
         self._starts = np.array([tensor.offset for tensor in self._tensors], np.int64)
 
-    def places(self, items: Items) -> Places | None:
-        """Where the values of a tensor stand; nothing where the base does not have most of them."""
-        values = items.view(unsigned(self._width))
+    def places(self, content: Octets) -> Places | None:
+        """Where the words of a tensor stand; nothing where the base does not have most of them."""
+        values = self._words(content)
         for zeros in (_SPARSE,) if values.size > _LARGE_ITEMS else (_DENSE, _SPARSE):
             wanted = np.unique(values[_chosen(values, zeros)])
             glance = wanted[:: max(wanted.size // _GLANCE_ITEMS, 1)]
@@ -74,9 +80,9 @@ class Contents:
         found = int(np.count_nonzero(self._sampled.find(wanted) >= 0))
         return found > 0 and found >= MIN_SHARE * wanted.size
 
-    def extended(self, places: Places, items: Items) -> Places:
+    def extended(self, places: Places, content: Octets) -> Places:
         """The same, with what is not known put beside its neighbours wherever it stands there too."""
-        values = items.view(unsigned(self._width))
+        values = self._words(content)
         places = self._follow(places, values, self._width)
         return self._follow(places[::-1], values[::-1], -self._width)[::-1]
 
@@ -104,11 +110,19 @@ class Contents:
         return _Known.of(_joined(values, unsigned(self._width)), _joined(offsets, np.dtype(np.int64)))
 
     def _known(self, tensors: Sequence[TensorRef]) -> _Known:
-        offsets = [tensor.offset + np.arange(tensor.items, dtype=np.int64) * self._width for tensor in tensors]
-        return _Known.of(np.concatenate([self._values(tensor) for tensor in tensors]), np.concatenate(offsets))
+        words = [self._values(tensor) for tensor in tensors]
+        offsets = [
+            tensor.offset + np.arange(own.size, dtype=np.int64) * self._width
+            for tensor, own in zip(tensors, words, strict=True)
+        ]
+        return _Known.of(np.concatenate(words), np.concatenate(offsets))
 
     def _values(self, tensor: TensorRef) -> Items:
-        return self._file[tensor.offset : tensor.end].view(unsigned(self._width))
+        return self._words(self._file[tensor.offset : tensor.end])
+
+    def _words(self, content: Octets) -> Items:
+        """Whole ones only."""
+        return content[: content.size // self._width * self._width].view(unsigned(self._width))
 
 
 def _chosen(values: Items, zeros: int) -> Places:

@@ -29,10 +29,10 @@ def propose(tensor: TensorRef, scene: Scene) -> Iterator[Proposal]:
     if exact is None and scene.base.recognises(tensor):
         return
     runs = scene.base.runs(tensor, MIN_RUN_BYTES)
-    copied = sum(run.count for run in runs if run.offset is not None)
-    if exact is not None and (copied < tensor.items or len(runs) > len(starts)):
+    copied = sum(run.length for run in runs if run.offset is not None)
+    if exact is not None and (copied < tensor.size or len(runs) > len(starts)):
         yield (Way(tensor.size, *prediction(exact)),)
-    elif copied >= MIN_COPIED * tensor.items:
+    elif copied >= MIN_COPIED * tensor.size:
         yield tuple(_ways(runs, tensor, scene))
 
 
@@ -41,10 +41,10 @@ def _equal(old: Counterpart, tensor: TensorRef, scene: Scene) -> bool:
 
 
 def _ways(runs: Sequence[Run], tensor: TensorRef, scene: Scene) -> Iterator[Way]:
-    values, width = scene.values(tensor), ITEM_TYPES[tensor.item].itemsize
+    kind, content = ITEM_TYPES[tensor.item], scene.octets(tensor)
     for run in runs:
         if run.offset is None:
-            rest = InBlocks("literal", values[run.first : run.first + run.count])
-            yield Way(run.count * width, Literal.number, guess=rest)
+            rest = content[run.first : run.first + run.length].view(kind)
+            yield Way(run.length, Literal.number, guess=InBlocks("literal", rest))
         else:
-            yield Way(run.count * width, Copy.number, (run.offset,))
+            yield Way(run.length, Copy.number, (run.offset,))
