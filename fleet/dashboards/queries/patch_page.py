@@ -78,12 +78,8 @@ class PatchPage:
     @property
     def built_bytes(self) -> int:
         """What the built ones of the plan weigh together."""
-        return sum(cell.size_bytes or 0 for cell in self.matrix.cells.values() if cell.status == Status.BUILT)
-
-    @property
-    def planned_count(self) -> int:
-        """How many wait or would be asked for."""
-        return self.counts.get(Status.PLANNED, 0)
+        planned = self.outlook.plan.pairs.values()
+        return sum(one.size_bytes or 0 for one in planned if one.status == Status.BUILT)
 
 
 def patch_page(

@@ -244,6 +244,7 @@ def test_matrix_shows_what_was_built_for_older_versions_and_nothing_retired(view
     assert "0.1.0 fp32<small>800.0 kB raw" in page
     assert "0.2.0 fp32" not in page
     assert "0.0.0 fp32<small>0 devices" in page
+    assert ">11 built · 2 planned · " in page  # those of the plan alone
 
 
 def test_matrix_without_devices_has_the_packed_files(viewer: Client) -> None:
