@@ -71,9 +71,9 @@ class PatchPage:
         return self.matrix.outlook
 
     @property
-    def figures(self) -> list[tuple[str, str, int]]:
-        """How many pairs of the plan have each status: css class, words, count."""
-        return [(str(status), STATUS_WORDS[status], self.counts.get(status, 0)) for status in Status]
+    def figures(self) -> list[tuple[str, int]]:
+        """How many pairs of the plan have each status that any has."""
+        return [(words, self.counts[status]) for status, words in STATUS_WORDS.items() if self.counts.get(status)]
 
     @property
     def built_bytes(self) -> int:
