@@ -41,8 +41,8 @@ _CONTEXT_FIELDS = 10
 _ALIGNMENT = 64
 _BATCH_SPANS = 1 << 12
 MIN_WINDOW_BYTES = 4096
-MAX_TEXT_INDEX_BYTES = 1 << 14
-"""An index that is coded as a text has no more, so that it is decoded in a second."""
+MAX_TEXT_INDEX_BYTES = 1 << 13
+"""An index that is coded as a text has no more, so that it is decoded in half a second."""
 
 
 @dataclass(frozen=True, slots=True)

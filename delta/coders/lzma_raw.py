@@ -14,7 +14,7 @@ MAX_HISTORY_BYTES = 1 << 23
 """The history that a decoder keeps in memory; as much as zstd's."""
 _MAX_POSITION_BITS = 4
 _READ_BYTES = 1 << 16
-_LITERAL_CONTEXT_BITS = 3
+_LITERAL_CONTEXT_BITS = 4
 
 
 def history_bytes(size: int) -> int:

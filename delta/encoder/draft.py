@@ -8,10 +8,11 @@ import numpy as np
 from delta.arrays import ITEM_TYPES, Octets
 from delta.contexts import ContextModel
 from delta.corrections import CORRECTIONS
+from delta.corrections.add import Add
 from delta.corrections.exact import Exact
 from delta.encoder.coded import CodedWriter
 from delta.encoder.effort import Settings
-from delta.encoder.primer import Primer
+from delta.encoder.primer import NO_PRIMER, Primer
 from delta.encoder.terms import Term, TermNumbers
 from delta.encoder.way import ContextPlan, InBlocks, InContext, Operand, Proposal, Way
 from delta.encoder.writers import WINDOW_BYTES, BlockWriter, TextWriter, code_blocks
@@ -22,6 +23,7 @@ from delta.predictors.copy import Copy
 from delta.predictors.literal import Literal
 from delta.spans import Span
 from delta.streams import StreamEntry, reads_base
+from delta.text.codec import MAX_TEXT_BYTES
 
 SHARED_ITEMS = 1 << 13
 """Tensors with fewer items share blocks with others of their role: a block of its own costs some 100 bytes of bins."""
@@ -69,6 +71,7 @@ def _with_stream(
 
 
 _TEXT = _Draw(("text", ""))
+_CHANGES = _Draw(("changes", ""))
 
 
 class Draft:
@@ -80,11 +83,17 @@ class Draft:
         self._primer = primer
         self._spans: list[_Planned] = []
         self._text = TextWriter(settings)
+        self._changes = TextWriter(settings)
         self._blocks: dict[Key, BlockWriter] = {}
         self._coded: dict[Key, CodedWriter] = {}
         self._table = bytearray()
         self._terms = TermNumbers()
         self._contexts: list[ContextModel] = []
+
+    @property
+    def text_bytes(self) -> int:
+        """How much of the output no predictor was found for."""
+        return self._text.size
 
     @property
     def reads_base(self) -> bool:
@@ -109,6 +118,11 @@ class Draft:
             self._spans[-1] = replace(last, length=last.length + chunk.size)
         else:
             self._spans.append(_Planned(Literal.number, chunk.size, guess=_TEXT))
+
+    def changed(self, base_offset: int, chunk: Octets, old: Octets) -> None:
+        """Bytes that are nearly those of the base, `old`."""
+        self._changes.add(chunk - old)
+        self._spans.append(_Planned(Copy.number, chunk.size, (base_offset,), correction=Add.number, drawn=_CHANGES))
 
     def take(self, proposal: Proposal) -> None:
         """The spans of a proposal, one after the other."""
@@ -211,6 +225,11 @@ class Draft:
         for _, body in streams:
             yield from body
 
+    def _changes_primer(self) -> Primer | None:
+        """Whether the changes may be coded as text, with nothing before them, because all text is short."""
+        is_short = self._primer is not None and self._text.size + self._changes.size <= MAX_TEXT_BYTES
+        return NO_PRIMER if is_short else None
+
     def _finished_streams(self) -> tuple[list[tuple[StreamEntry, Iterator[bytes]]], dict[Key, int]]:
         streams = []
         numbers: dict[Key, int] = {}
@@ -221,6 +240,9 @@ class Draft:
         if any(planned.guess == _TEXT for planned in self._spans):
             numbers[_TEXT.stream] = len(streams)
             streams.append(self._text.finish(self._primer))
+        if any(planned.drawn == _CHANGES for planned in self._spans):
+            numbers[_CHANGES.stream] = len(streams)
+            streams.append(self._changes.finish(self._changes_primer()))
         finished = {key: writer.finish() for key, writer in self._blocks.items()}
         finished |= {key: writer.finish() for key, writer in self._coded.items()}
         for key, stream in finished.items():

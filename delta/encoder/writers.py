@@ -120,14 +120,22 @@ class TextWriter:
 def _hard_ways(plain: bytes, primer: Primer | None) -> Iterator[tuple[int, bytes, int]]:
     """Kind, bytes and parameter of the codings that take long."""
     if primer is not None and 0 < len(plain) <= codec.MAX_TEXT_BYTES:
-        yield TEXT, primed.write(plain, primer.ranges, primer.text), len(primer.text)
+        before = primer.limited(_PRIMER_SHARE * len(plain))
+        yield TEXT, primed.write(plain, before.ranges, before.text), len(before.text)
         return
-    for position_bits in (2, 0) if len(plain) <= _BOTH_BYTES else (2,):
-        yield LZMA, lzma_raw.compress(plain, position_bits=position_bits), lzma_raw.history_bytes(len(plain))
+    yield LZMA, lzma_raw.compress(plain, position_bits=_position_bits(plain)), lzma_raw.history_bytes(len(plain))
 
 
-_BOTH_BYTES = 1 << 20
-"""Up to here both parameters of lzma are tried; each takes half a second for so much."""
+def _position_bits(plain: bytes) -> int:
+    """Whether bytes depend on their place modulo four, by trying it on a sample; each takes a second for 2 MB."""
+    middle = max(0, (len(plain) - _SAMPLE_BYTES) // 2)
+    sample = plain[middle : middle + _SAMPLE_BYTES]
+    return min((0, 2), key=lambda bits: len(lzma_raw.compress(sample, position_bits=bits)))
+
+
+_PRIMER_SHARE = 16
+"""More of the base than this many times the text costs time and little else."""
+_SAMPLE_BYTES = 1 << 18
 
 
 _BYTE = next(number for number, item in enumerate(ITEM_TYPES) if item == np.uint8)
