@@ -106,6 +106,13 @@ class BaseTensors:
             if not other.convincing:
                 other = self._likenesses.best_in_blocks(tensor, items, named or same_form) or other
             found = [other, *found] if other.convincing else found
+        if not found:
+            resized = [
+                self._likenesses.resized(tensor, items, old)
+                for old in self.named(tensor.name)
+                if old.data_type == data_type
+            ]
+            found = [likeness for likeness in resized if likeness is not None and likeness.convincing]
         distinct = {(likeness.old, likeness.layout): likeness for likeness in found}
         return [one for one in distinct.values() if one.correlation is None or one.correlation >= UNLIKE]
 

@@ -146,6 +146,29 @@ def test_codes_in_another_order_cost_next_to_nothing(round_trip: RoundTrip) -> N
     assert len(round_trip(build({"codes": codes}), build({"renamed": np.ascontiguousarray(codes.T)}))) < MOST_BYTES
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((40, 64), (44, 64)),
+        ((44, 64), (40, 64)),
+        ((40, 60), (40, 66)),
+        ((30, 20, 3, 3), (32, 24, 3, 3)),
+        ((90,), (100,)),
+    ],
+)
+def test_tuned_weights_of_another_size_are_predicted_where_both_have_them(
+    round_trip: RoundTrip, before: tuple[int, ...], after: tuple[int, ...]
+) -> None:
+    """As when classes are added to a classifier: what is new costs its bytes, what is tuned as much as elsewhere."""
+    kept = tuple(slice(min(extents)) for extents in zip(before, after, strict=True))
+    old, new = random(*before), random(*after, seed=9)
+    new[kept] = tuned(old[kept])
+    others: dict[str, Array] = {"other": random(30, 30)}
+    stayed = len(round_trip(build({"weight": old[kept], **others}), build({"weight": new[kept], **others})))
+    fresh = new.nbytes - new[kept].nbytes
+    assert len(round_trip(build({"weight": old, **others}), build({"weight": new, **others}))) < stayed + fresh + 200
+
+
 def test_the_same_seed_gives_no_counterpart_to_weights_trained_anew() -> None:
     base, new = build({"weight": random(64, 64)}), build({"weight": random(64, 64, seed=9)})
     seen = scene(base, new)

@@ -5,7 +5,7 @@ thousand values are looked at, always at the same places, so that comparing two 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import permutations
 from math import prod, sqrt
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from delta.arrays import ITEM_TYPES, Items
 from delta.encoder.onnx_tensors import TensorRef
-from delta.layouts import Layout
+from delta.layouts import MAX_AXES, Layout
 
 SAMPLE_ITEMS = 1 << 10
 MIN_ITEMS = 32
@@ -26,6 +26,8 @@ UNLIKE = 0.1
 """Tensors of one name with less in common were trained anew."""
 _CERTAIN = 5.0
 """How many standard deviations of an unrelated sample's correlation, 1 / sqrt(items), count as no chance."""
+MIN_KEPT = 0.5
+"""How much of a tensor with other extents must come from the old one."""
 _MAX_PERMUTED_AXES = 4
 _BLOCKS = (4, 3, 8, 6, 2)
 """Parts that may stand in another order: gates of an LSTM, of a GRU, those of two directions, the directions."""
@@ -80,6 +82,22 @@ class Likenesses:
             if (likeness := self._best_in(blocks, tensor, items, candidates)) is not None and likeness.convincing
         ]
         return max(found, key=lambda likeness: likeness.correlation or 0.0, default=None)
+
+    def resized(self, tensor: TensorRef, items: Items, old: TensorRef) -> Likeness | None:
+        """A tensor whose axes have other extents, as where classes were added: alike in what both have, zero elsewhere."""
+        layout = grown(old.dims, tensor.dims)
+        if layout is None or layout.items != items.size:
+            return None
+        kept = tuple(map(min, zip(old.dims, tensor.dims, strict=True)))
+        if prod(kept) < max(MIN_KEPT * items.size, MIN_ITEMS):
+            return None
+        places = sampled_places(prod(kept), 1)
+        samples = [
+            _sample(values, _along(replace(as_laid(dims), extents=kept), places), old.data_type)[0]
+            for values, dims in ((items, tensor.dims), (self._values(old), old.dims))
+        ]
+        known = all(sample.any() for sample in samples)
+        return Likeness(old, layout, float(samples[0] @ samples[1])) if known else None
 
     def _best_in(
         self, blocks: int, tensor: TensorRef, items: Items, candidates: Sequence[TensorRef]
@@ -152,9 +170,24 @@ def permuted(old: Dims, new: Dims) -> tuple[Layout, ...]:
 
 
 def as_it_stands(dims: Dims) -> Layout:
-    """The layout that changes nothing."""
-    extents = _without_ones(dims) or (1,)
-    return Layout(extents, tuple(prod(extents[axis + 1 :]) for axis in range(len(extents))))
+    """The layout that changes nothing; axes of one item aside."""
+    return as_laid(_without_ones(dims) or (1,))
+
+
+def as_laid(dims: Dims) -> Layout:
+    """The layout that changes nothing, with all axes."""
+    return Layout(dims, tuple(prod(dims[axis + 1 :]) for axis in range(len(dims))))
+
+
+def grown(old: Dims, new: Dims) -> Layout | None:
+    """The layout of a tensor with other extents along the same axes: cut where they are less, zero where they are more."""
+    if len(old) != len(new) or not 0 < len(new) <= MAX_AXES or old == new or 0 in old:
+        return None
+    more = [axis for axis in range(len(new)) if new[axis] > old[axis]]
+    if any(old[axis] == 1 for axis in more):
+        return None
+    bounds = {prod(old[axis:]) for axis in more}
+    return Layout(new, as_laid(old).strides, (), tuple(sorted(bounds)))
 
 
 def _without_ones(dims: Dims) -> Dims:
