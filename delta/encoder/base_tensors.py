@@ -10,7 +10,7 @@ from delta.arrays import ITEM_TYPES, Items, Octets
 from delta.encoder.matching.arrangement import Places, Run, in_items, layout_of, runs_of, with_bounds
 from delta.encoder.matching.content import Contents, word_bytes
 from delta.encoder.matching.likeness import MIN_ITEMS, UNLIKE, Likeness, Likenesses
-from delta.encoder.onnx_tensors import TensorRef
+from delta.encoder.tensors import TensorRef
 from delta.layouts import Layout
 
 

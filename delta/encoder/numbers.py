@@ -10,7 +10,7 @@ from math import prod
 import numpy as np
 
 from delta.arrays import Items, Octets
-from delta.encoder.onnx_tensors import TensorRef
+from delta.encoder.tensors import TensorRef
 from delta.encoder.terms import Term, TermValues
 from delta.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, WIDTHS
 from delta.formulas.folded import FoldedBias, Gains, Multiplied, NewBias

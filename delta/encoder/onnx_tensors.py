@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 
 from delta.encoder.tensors import ITEM_BY_DATA_TYPE, PACKED_DATA_TYPES, TensorRef, Tensors, VarintsRef
 
-__all__ = ["TensorRef", "find"]
-
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MODEL_GRAPH, _MODEL_TRAINING, _MODEL_FUNCTIONS = 7, 20, 25
 _TRAINING_GRAPHS = (1, 2)

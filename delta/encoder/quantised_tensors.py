@@ -15,7 +15,7 @@ from delta import floats
 from delta.arrays import Items, Octets, octets
 from delta.corrections import add
 from delta.encoder.numbers import KINDS, Numbers, items_of, resemble
-from delta.encoder.onnx_tensors import TensorRef
+from delta.encoder.tensors import TensorRef
 from delta.encoder.terms import Term
 from delta.floats import FLOAT16, FLOAT32
 from delta.formulas.converted import Rounded

@@ -14,7 +14,7 @@ import numpy as np
 
 from delta.arrays import ITEM_TYPES, Items, Octets, unsigned
 from delta.encoder.matching.arrangement import Places
-from delta.encoder.onnx_tensors import TensorRef
+from delta.encoder.tensors import TensorRef
 
 _WORD_BYTES = {1: 8, 2: 4, 4: 4, 8: 8}
 """By the bytes of an item. Codes of 8 bits take few values, mostly near zero: four of them would be no fingerprint."""

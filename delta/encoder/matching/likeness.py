@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from delta.arrays import ITEM_TYPES, Items
-from delta.encoder.onnx_tensors import TensorRef
+from delta.encoder.tensors import TensorRef
 from delta.layouts import MAX_AXES, Layout
 
 SAMPLE_ITEMS = 1 << 10

@@ -6,8 +6,8 @@ All that is proposed is measured, and the smallest taken; the earlier one where 
 
 from collections.abc import Callable, Iterator
 
-from delta.encoder.onnx_tensors import TensorRef
 from delta.encoder.scene import Scene
+from delta.encoder.tensors import TensorRef
 from delta.encoder.way import Proposal
 from delta.encoder.ways import converted, identical, literal, low_rank, moved, palette, quantised, rearranged, steps
 

@@ -9,8 +9,8 @@ from delta.arrays import Items
 from delta.corrections import ordered
 from delta.corrections.ordered import Ordered
 from delta.encoder.numbers import KINDS, items_of, resemble
-from delta.encoder.onnx_tensors import TensorRef
 from delta.encoder.scene import Scene
+from delta.encoder.tensors import TensorRef
 from delta.encoder.terms import Term
 from delta.encoder.way import InBlocks, Proposal, Way
 from delta.encoder.ways.moved import Prediction, in_context

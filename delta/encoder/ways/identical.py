@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from delta.encoder.onnx_tensors import TensorRef
 from delta.encoder.scene import Scene
+from delta.encoder.tensors import TensorRef
 from delta.encoder.way import Proposal, Way
 from delta.predictors.copy import Copy
 

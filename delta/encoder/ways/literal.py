@@ -6,8 +6,8 @@ import numpy as np
 
 from delta.arrays import Items
 from delta.encoder.channels import Axis, axes
-from delta.encoder.onnx_tensors import TensorRef
 from delta.encoder.scene import Scene
+from delta.encoder.tensors import TensorRef
 from delta.encoder.way import ContextPlan, InBlocks, InContext, Proposal, Way
 from delta.entropy.symbols import Mapping
 from delta.predictors.literal import Literal

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from delta.arrays import Items
 from delta.encoder.base_tensors import Counterpart
-from delta.encoder.onnx_tensors import TensorRef
 from delta.encoder.scene import Scene
+from delta.encoder.tensors import TensorRef
 from delta.encoder.way import ContextPlan, InContext, Proposal
 from delta.encoder.ways.moved import Prediction, in_context
 from delta.entropy.symbols import Mapping

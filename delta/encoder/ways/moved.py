@@ -13,8 +13,8 @@ from delta.corrections.add import Add
 from delta.corrections.ordered import Ordered
 from delta.encoder.base_tensors import Counterpart
 from delta.encoder.channels import axes
-from delta.encoder.onnx_tensors import TensorRef
 from delta.encoder.scene import Scene
+from delta.encoder.tensors import TensorRef
 from delta.encoder.way import ContextPlan, InBlocks, InContext, Operand, Proposal, Way
 from delta.entropy.symbols import Mapping
 from delta.predictors.copy import Copy

@@ -8,8 +8,8 @@ from delta.arrays import Items, octets, ordered, unsigned
 from delta.contexts import NOTHING, PATTERN
 from delta.corrections.palette import MAX_ENTRIES, Palette, expected_indices
 from delta.encoder.channels import axes
-from delta.encoder.onnx_tensors import TensorRef
 from delta.encoder.scene import Scene
+from delta.encoder.tensors import TensorRef
 from delta.encoder.way import ContextPlan, InContext, Operand, Proposal, Way
 from delta.encoder.ways.moved import prediction
 from delta.entropy.symbols import Mapping

@@ -16,9 +16,9 @@ from delta.corrections import add
 from delta.corrections.add import Add
 from delta.encoder.base_tensors import Counterpart
 from delta.encoder.numbers import transpositions
-from delta.encoder.onnx_tensors import TensorRef
 from delta.encoder.quantised_tensors import MAX_CORRECTED, MIN_BYTES
 from delta.encoder.scene import Scene
+from delta.encoder.tensors import TensorRef
 from delta.encoder.way import InBlocks, Operand, Proposal, Way
 from delta.predictors.computed import Computed
 from delta.predictors.quantise import RULES, Quantise

@@ -7,8 +7,8 @@ import numpy as np
 from delta.arrays import ITEM_TYPES
 from delta.encoder.base_tensors import Counterpart
 from delta.encoder.matching.arrangement import Run
-from delta.encoder.onnx_tensors import TensorRef
 from delta.encoder.scene import Scene
+from delta.encoder.tensors import TensorRef
 from delta.encoder.way import InBlocks, Proposal, Way
 from delta.encoder.ways.moved import prediction
 from delta.predictors.copy import Copy

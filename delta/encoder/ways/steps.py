@@ -8,8 +8,8 @@ import numpy.typing as npt
 from delta.arrays import Items
 from delta.corrections.steps import Steps, Weights, moved
 from delta.encoder.channels import axes
-from delta.encoder.onnx_tensors import TensorRef
 from delta.encoder.scene import Scene
+from delta.encoder.tensors import TensorRef
 from delta.encoder.way import ContextPlan, InContext, Proposal, Way
 from delta.encoder.ways.moved import prediction
 from delta.entropy.symbols import Mapping
