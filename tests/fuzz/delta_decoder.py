@@ -58,7 +58,7 @@ def main() -> None:
     corpus = Path(sys.argv[-1])
     _BASES.extend(path.read_bytes() for path in sorted(corpus.parent.glob(f"{corpus.name}-bases/*")))
     atheris.Setup(sys.argv, one_input, custom_mutator=mutated)
-    delta_mutation.limit_address_space(1 << 30)  # the fuzzer keeps what it finds
+    delta_mutation.limit_address_space(8 << 30)  # the fuzzer keeps what it finds
     atheris.Fuzz()
 
 

@@ -12,6 +12,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from delta import varints
 from delta.arrays import ITEM_TYPES, Items, unsigned
@@ -46,7 +47,7 @@ from delta.predictors.zeros import Zeros
 from delta.spans import Span
 from delta.streams import BLOCK_HEADER, BLOCKS, FRAME, LZMA, STORED, TEXT, StreamEntry
 from delta.text import primed
-from tests.delta.conftest import Models
+from tests.delta.conftest import Models, build
 from tests.properties.delta_mutation import Specimen, load, restored
 
 GOLDEN = Path(__file__).parents[1] / "formats"
@@ -125,7 +126,7 @@ class _Sheet:
             version=FORMAT_VERSION,
             base=Identity(hashlib.sha256(self.base).hexdigest(), len(self.base)),
             target=Identity("00" * 32, sum(span.length for span in self.spans)),
-            window_bytes=4096,
+            window_bytes=1 << 14,
             table_bytes=len(self.table),
             streams=len(self.streams),
             spans=len(self.spans),
@@ -247,10 +248,10 @@ def _computed() -> Specimen:
 
 
 def _text() -> Specimen:
-    """Texts with and without something before them, and lzma."""
-    graph = Models().fp32()[-1500:]
+    """Texts with and without something before them, and lzma. Short, because a text takes 50 microseconds a byte."""
+    graph = Models().fp32()[-400:]
     sheet = _Sheet(graph, bytes(4))
-    for text, ranges in ((graph[200:500], ()), (graph[700:1000][::-1] + graph[:100], ((0, 300), (400, 99)))):
+    for text, ranges in ((graph[200:250], ()), (graph[300:340][::-1] + graph[:60], ((0, 80), (120, 39)))):
         sheet.spans.append(Span(Literal.number, len(text), (sheet.text(text, ranges), 0)))
     sheet.spans.append(Span(Literal.number, 6144, (sheet.lzma(_WEIGHTS), 0)))
     return sheet.finished("text")
@@ -275,15 +276,17 @@ def _low_rank() -> Specimen:
 
 
 def _encoded() -> list[Specimen]:
-    """What the encoder makes of models in the relations that releases have."""
-    models = Models()
+    """What the encoder makes of models in the relations that releases have; of one layer, so that there is little text."""
+    weights = _NUMBERS.normal(0, 0.1, (32, 16, 3, 3)).astype(np.float32)
+    tuned = (weights + _NUMBERS.normal(0, 1e-3, weights.shape)).astype(np.float32)
+    fp32 = build({"w": weights})
     pairs = {
-        "fine-tuned": (models.fp32(), models.fine_tuned()),
-        "quantised": (models.fp32(), models.int8()),
-        "requantised": (models.int8(), models.int8(2e-3)),
-        "halved": (models.fp32(), models.fp16()),
-        "packed": (None, models.fp16()),
-        "constants": (models.fp32(), models.constants()),
+        "fine-tuned": (fp32, build({"w": tuned})),
+        "quantised": (fp32, _quantised(weights)),
+        "requantised": (_quantised(weights), _quantised(tuned)),
+        "halved": (fp32, build({"w": weights.astype(np.float16)})),
+        "packed": (None, fp32),
+        "transposed": (fp32, build({"w": np.ascontiguousarray(weights.transpose(1, 0, 2, 3))})),
     }
     made = []
     with tempfile.TemporaryDirectory() as name:
@@ -294,6 +297,13 @@ def _encoded() -> list[Specimen]:
             encode(folder / "base" if base else None, folder / "new", folder / "patch")
             made.append(Specimen(pair, base, (folder / "patch").read_bytes(), new))
     return made
+
+
+def _quantised(weights: NDArray[np.float32]) -> bytes:
+    """Codes with a scale for each channel."""
+    scales = (np.abs(weights).max((1, 2, 3)) / np.float32(127)).astype(np.float32)
+    codes = np.rint(weights / scales[:, None, None, None]).astype(np.int8)
+    return build({"w_scale": scales, "w_zero_point": np.zeros(32, np.int8), "w_quantized": codes})
 
 
 @cache
