@@ -5,6 +5,7 @@ on another processor, so the tables come from products of integers.
 """
 
 from functools import cache
+from itertools import pairwise
 
 UNIT = 256
 """Steps of the stretched scale per unit of `ln(p / (1 - p))`."""
@@ -37,10 +38,7 @@ def squash_table() -> list[int]:
 def stretch_table() -> list[int]:
     """The inverse: the stretched value of every probability in units of 1/65536, held inside `STRETCHED_LIMIT`."""
     squashed = [squash_table()[place] for place in range(-STRETCHED_LIMIT, STRETCHED_LIMIT + 1)]
-    stretched = []
-    place = 0
-    for probability in range(ONE):
-        while place + 1 < len(squashed) and squashed[place + 1] <= probability:
-            place += 1
-        stretched.append(place - STRETCHED_LIMIT)
-    return stretched
+    values = range(-STRETCHED_LIMIT, STRETCHED_LIMIT + 1)
+    counts = [above - below for below, above in pairwise([0, *squashed[1:], ONE])]
+    # A value is one object however often it stands there: two MiB less.
+    return [value for value, count in zip(values, counts, strict=True) for _ in range(count)]

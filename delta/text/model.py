@@ -92,17 +92,18 @@ class Model:
 
     def _fill(self, table: Octets, places: Places, octets: Octets) -> None:
         """One table: every bit of `octets` counted in its place."""
-        counts = np.zeros((table.size, 2), np.int32)
+        counts = np.zeros((table.size, 2), np.uint16 if octets.size < 1 << 16 else np.uint32)
         salts_of = np.array(self._salts, np.int32)
         for start in range(0, octets.size, _PRIMER_CHUNK):
             marked = octets[start : start + _PRIMER_CHUNK].astype(np.int32) | 0x100
             for shift in range(7, -1, -1):
                 where = places[start : start + _PRIMER_CHUNK] ^ salts_of[marked >> (shift + 1)]
                 np.add.at(counts, (where, marked >> shift & 1), 1)
-        used = np.flatnonzero(counts.any(axis=1))
-        for start in range(0, used.size, _PRIMER_CHUNK):
-            some = used[start : start + _PRIMER_CHUNK]
-            table[some] = histories.of_counts(counts[some, 0], counts[some, 1])
+        for start in range(0, table.size, _PRIMER_CHUNK):
+            some = counts[start : start + _PRIMER_CHUNK]
+            used = np.flatnonzero(some.any(axis=1))
+            zeros, ones = some[used].T.astype(np.int64)
+            table[start + used] = histories.of_counts(zeros, ones)
 
     def _byte(self, wanted: int) -> None:
         """One byte, bit by bit, the highest first."""
