@@ -56,7 +56,7 @@ class Decoder:
         states >>= self._precision
         states *= found >> 32
         states += (found >> 16) & 0xFFFF
-        low = np.flatnonzero(states < LOW)
+        (low,) = (states < LOW).nonzero()
         if low.size:
             states[low] = (states[low] << 16) | self._next_words(low.size)
 
