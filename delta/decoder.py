@@ -145,6 +145,7 @@ class _Sources:
     def __init__(self, base: _Base, header: Header, streams: list[Stream], index: Index) -> None:
         self._base = base
         self._streams = streams
+        self._text_stream = 1 if header.table_bytes else 0
         self._index = index
         self._ahead = ReadAhead(self.base)
         self._table: Octets = np.empty(0, np.uint8)
@@ -168,6 +169,17 @@ class _Sources:
 
     def draw(self, stream: int, count: int, contexts: Contexts | None = None) -> Items:
         return self._stream(stream).draw(count, contexts)
+
+    def text(self, count: int) -> Octets:
+        return self._octets(self._text_stream, count)
+
+    def changes(self, count: int) -> Octets:
+        return self._octets(self._text_stream + 1, count)
+
+    def _octets(self, stream: int, count: int) -> Octets:
+        if self.item_type(stream) != np.uint8:
+            raise PatchMalformed("the text or its changes are none of bytes")
+        return self.draw(stream, count)
 
     def item_type(self, stream: int) -> np.dtype[np.generic]:
         return self._stream(stream).item_type

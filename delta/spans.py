@@ -65,6 +65,12 @@ class Sources(Protocol):
     def draw(self, stream: int, count: int, contexts: Contexts | None = None) -> Items:
         """The next items of a stream, each in its context; a stream that knows no contexts takes none."""
 
+    def text(self, count: int) -> Octets:
+        """The next bytes of the text: the patch's first stream, or its second where the first is the table."""
+
+    def changes(self, count: int) -> Octets:
+        """The next bytes of the changes: the stream after the text."""
+
     def item_type(self, stream: int) -> np.dtype[np.generic]:
         """The item type of a stream."""
 

@@ -8,7 +8,7 @@ import numpy as np
 from delta.arrays import ITEM_TYPES, Octets
 from delta.contexts import ContextModel
 from delta.corrections import CORRECTIONS
-from delta.corrections.add import Add
+from delta.corrections.changes import Changes
 from delta.corrections.exact import Exact
 from delta.encoder.coded import CodedWriter
 from delta.encoder.effort import Settings
@@ -20,7 +20,7 @@ from delta.format import FORMAT_VERSION, Header, Identity, encode_index, seriali
 from delta.layouts import Layout
 from delta.predictors import PREDICTORS
 from delta.predictors.copy import Copy
-from delta.predictors.literal import Literal
+from delta.predictors.text import Text
 from delta.spans import Span
 from delta.streams import StreamEntry, reads_base
 from delta.text.codec import MAX_TEXT_BYTES
@@ -70,10 +70,6 @@ def _with_stream(
     return (*operands[:place], numbers[draw.stream], draw.context, *operands[place:])
 
 
-_TEXT = _Draw(("text", ""))
-_CHANGES = _Draw(("changes", ""))
-
-
 class Draft:
     """Spans in the order of the output, and what they draw."""
 
@@ -114,15 +110,15 @@ class Draft:
         """Plain bytes; joins those before it."""
         self._text.add(chunk)
         last = self._spans[-1] if self._spans else None
-        if last and last.guess == _TEXT:
+        if last and last.predictor == Text.number:
             self._spans[-1] = replace(last, length=last.length + chunk.size)
         else:
-            self._spans.append(_Planned(Literal.number, chunk.size, guess=_TEXT))
+            self._spans.append(_Planned(Text.number, chunk.size))
 
     def changed(self, base_offset: int, chunk: Octets, old: Octets) -> None:
         """Bytes that are nearly those of the base, `old`."""
         self._changes.add(chunk - old)
-        self._spans.append(_Planned(Copy.number, chunk.size, (base_offset,), correction=Add.number, drawn=_CHANGES))
+        self._spans.append(_Planned(Copy.number, chunk.size, (base_offset,), Changes.number))
 
     def take(self, proposal: Proposal) -> None:
         """The spans of a proposal, one after the other."""
@@ -237,11 +233,9 @@ class Draft:
             table = TextWriter(self._settings)
             table.add(np.frombuffer(bytes(self._table), np.uint8))
             streams.append(table.finish())
-        if any(planned.guess == _TEXT for planned in self._spans):
-            numbers[_TEXT.stream] = len(streams)
+        if self._text.size or self._changes.size:
             streams.append(self._text.finish(self._primer))
-        if any(planned.drawn == _CHANGES for planned in self._spans):
-            numbers[_CHANGES.stream] = len(streams)
+        if self._changes.size:
             streams.append(self._changes.finish(self._changes_primer()))
         finished = {key: writer.finish() for key, writer in self._blocks.items()}
         finished |= {key: writer.finish() for key, writer in self._coded.items()}

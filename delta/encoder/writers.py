@@ -109,8 +109,9 @@ class TextWriter:
 
         It may be coded as text only where `primer` says what of the base comes before; then the patch needs the base.
         """
-        plain = np.concatenate(self._chunks).tobytes()
-        ways = [(STORED, plain, 0), (FRAME, zstd.compress(plain, level=self._settings.zstd_level), 0)]
+        plain = b"".join(chunk.tobytes() for chunk in self._chunks)
+        level = self._settings.zstd_level if primer is None else _TEXT_LEVEL
+        ways = [(STORED, plain, 0), (FRAME, zstd.compress(plain, level=level), 0)]
         if self._settings.hard_text:
             ways += _hard_ways(plain, primer)
         kind, body, parameter = min(ways, key=lambda way: len(way[1]))
@@ -133,7 +134,9 @@ def _position_bits(plain: bytes) -> int:
     return min((0, 2), key=lambda bits: len(lzma_raw.compress(sample, position_bits=bits)))
 
 
-_PRIMER_SHARE = 16
+_TEXT_LEVEL = 19
+"""Of zstd, at any effort: a model has little text, and of what is no model it is all."""
+_PRIMER_SHARE = 8
 """More of the base than this many times the text costs time and little else."""
 _SAMPLE_BYTES = 1 << 18
 

@@ -12,10 +12,22 @@ from delta.predictors.low_rank import LowRank
 from delta.predictors.quantise import Quantise
 from delta.predictors.relaid import Relaid
 from delta.predictors.table import Table
+from delta.predictors.text import Text
 from delta.predictors.varints import Varints
 from delta.predictors.zeros import Zeros
 
-_ALL: tuple[Predictor, ...] = (Copy(), Literal(), Table(), Relaid(), Zeros(), Quantise(), Computed(), Varints(), LowRank())
+_ALL: tuple[Predictor, ...] = (
+    Copy(),
+    Literal(),
+    Table(),
+    Relaid(),
+    Zeros(),
+    Quantise(),
+    Computed(),
+    Varints(),
+    LowRank(),
+    Text(),
+)
 
 PREDICTORS: dict[int, Predictor] = {predictor.number: predictor for predictor in _ALL}
 

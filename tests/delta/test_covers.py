@@ -67,7 +67,7 @@ def test_a_long_file_with_scattered_changes_takes_about_the_changes(tmp_path: Pa
     new = base.copy()
     new[1000:50_000:500] += 1
     size, spans = _patch_bytes(tmp_path, base, new)
-    assert spans == {"copy": 1, "copy+add": 1}
+    assert spans == {"copy": 1, "copy+changes": 1}
     assert size < 400
 
 

@@ -121,4 +121,4 @@ def test_report_and_info_agree(tmp_path: Path, models: Models) -> None:
     assert info.patch_bytes == report.patch_bytes == (tmp_path / "patch").stat().st_size
     assert (info.base, info.target, info.spans) == (report.base, report.target, report.spans)
     assert sum(info.bytes_by_method.values()) == info.target.size_bytes
-    assert set(info.spans) <= {"copy", "literal", "copy+ordered"}
+    assert set(info.spans) <= {"copy", "text", "literal", "copy+ordered"}
