@@ -170,6 +170,7 @@ def transpositions(old: tuple[int, ...], new: tuple[int, ...]) -> Iterator[Layou
 
 def resemble(one: Items, other: Items, least: float = 0.9) -> bool:
     """Whether numbers (float64) have at least that correlation."""
-    one, other = (np.nan_to_num(numbers - numbers.mean()) for numbers in (one, other))
-    sizes = np.sqrt(np.square(one).sum() * np.square(other).sum())
-    return bool((one * other).sum() > least * sizes > 0)
+    with np.errstate(all="ignore"):
+        one, other = (np.nan_to_num(numbers - numbers.mean(), posinf=0, neginf=0) for numbers in (one, other))
+        sizes = np.sqrt(np.square(one).sum() * np.square(other).sum())
+        return bool((one * other).sum() > least * sizes > 0)

@@ -19,6 +19,7 @@ from delta.encoder.tensors import TensorRef
 from delta.encoder.terms import Term
 from delta.floats import FLOAT16, FLOAT32
 from delta.formulas.converted import Rounded
+from delta.formulas.evaluation import MAX_KEPT
 from delta.formulas.quantised import MAX_CHANNELS, BiasCodes, Codes, Nibbles, Scaled, Scales, ZeroPoints
 from delta.formulas.stored import Stored
 from delta.quantisation import (
@@ -66,6 +67,8 @@ _BLOCK_RULES = {
     8: (Rule(UINT8, 0, 255, BLOCKS), Rule(UINT8, 0, 255, SYMMETRIC_BLOCKS)),
 }
 """By bits of a code: what `MatMulNBits` reads from tensors of (columns, blocks, bytes of a block)."""
+_MAX_CHANNELS_OF_ALL = MAX_KEPT // 4
+"""A decoder keeps two numbers a channel, and gains of folded layers besides."""
 _FOUR_BITS = (21, 22)
 _NIBBLE = 4
 _BLOCKED_AXES = 3
@@ -145,10 +148,12 @@ class QuantisedTensors:
     def codes(self) -> dict[TensorRef, Coded]:
         """Tensors of int8, uint8, int4 and uint4 that come from floats of the base."""
         found = {}
+        channels_left = _MAX_CHANNELS_OF_ALL
         for tensor in self._tensors:
             if tensor.data_type in _RULES and tensor.size >= MIN_BYTES and prod(tensor.dims) > 0:
                 coded = self._coded(tensor)
-                if coded is not None:
+                if coded is not None and coded.channels <= channels_left:
+                    channels_left -= coded.channels
                     found[tensor] = coded
         return found
 
@@ -162,6 +167,14 @@ class QuantisedTensors:
                 if term is not None:
                     found[tensor] = term
         return found
+
+    def computed(self, plain: Octets) -> Term | None:
+        """The scales or zero points that are just these bytes."""
+        return self.by_content.get(plain.tobytes()) if plain.size in self._content_sizes else None
+
+    @cached_property
+    def _content_sizes(self) -> set[int]:
+        return {len(content) for content in self.by_content if len(content) >= MIN_BYTES}
 
     @cached_property
     def by_content(self) -> dict[bytes, Term]:
@@ -239,7 +252,8 @@ class QuantisedTensors:
             sample = codes[first : first + _SAMPLE_ITEMS]
             one.append(sample.astype(np.float64))
             other.append(self._numbers.items(source, sample.size, first).astype(np.float64))
-        sampled, expected = (some - np.median(some) for some in (np.concatenate(one), np.concatenate(other)))
+        with np.errstate(invalid="ignore"):
+            sampled, expected = (some - np.median(some) for some in (np.concatenate(one), np.concatenate(other)))
         if not signed:
             return resemble(np.abs(sampled), np.abs(expected), _ALIKE_ROUGHLY)
         return resemble(sampled, expected) or resemble(np.sign(sampled), np.sign(expected), _ALIKE_ROUGHLY)
@@ -255,7 +269,7 @@ class QuantisedTensors:
                 if channels not in (1, codes.size):
                     continue
                 step = float(self._numbers.items(scales, 1, largest if channels > 1 else 0)[0])
-                for factor_bits in self._factors(biases[largest] / (int(codes[largest]) * step), int(codes[largest])):
+                for factor_bits in self._factors(float(biases[largest]), int(codes[largest]), step):
                     scaled = Term(Scaled.number, (scales, factor_bits))
                     term = Term(BiasCodes.number, (source, scaled, channels))
                     if np.array_equal(self._numbers.items(term, codes.size), codes):
@@ -274,10 +288,10 @@ class QuantisedTensors:
         found = [floats.read(self._octets(tensor), KINDS[tensor.data_type]).astype(np.float32) for tensor in single]
         return np.unique(np.concatenate(found)) if found else np.empty(0, np.float32)
 
-    def _factors(self, about: float, code: int) -> list[int]:
-        """Patterns of those single numbers that a rounding to `code` leaves possible."""
-        margin = 1 / abs(code)
-        low, high = sorted((about * (1 - margin), about * (1 + margin)))
+    def _factors(self, bias: float, code: int, step: float) -> list[int]:
+        """Patterns of those single numbers by which `step` may be scaled, for `bias` to be rounded to `code`."""
+        about = bias / (code * step) if step else 0.0
+        low, high = sorted((about * (1 - 1 / abs(code)), about * (1 + 1 / abs(code))))
         near = self._scalars[(self._scalars >= low) & (self._scalars <= high)]
         return [int(bits) for bits in near.view(np.uint32)]
 

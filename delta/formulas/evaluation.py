@@ -15,8 +15,8 @@ from delta.formulas.base import Formula, Kept
 
 MAX_STEPS = 64
 """Evaluations that one item may cost; the bias of a folded layer takes a dozen."""
-MAX_KEPT = 1 << 18
-"""Numbers kept of all formulas of a patch, each of at most eight bytes."""
+MAX_KEPT = 1 << 21
+"""Numbers kept of all formulas of a patch: a scale of four bytes and a zero point of one for each of a million channels."""
 ITEMS_PER_BYTE = 4
 """Weights looked at in advance by bytes of output: int4 codes have two to a byte."""
 

@@ -133,7 +133,7 @@ def _scales(number: int, values: Values) -> Formula:
 
 
 def _grid(formula: Formula, values: Values) -> Grid:
-    weights, count, channels, inner, code_type, below, above, laying = formula.operands
+    _, count, channels, inner, code_type, below, above, laying = formula.operands
     if not 0 < channels <= MAX_CHANNELS or not count or not inner:
         raise PatchMalformed("weights to be quantised have no channels, too many, or no extent")
     if code_type >= len(BOUNDS) or not below + above or below > 128 or above > 255:
@@ -141,8 +141,7 @@ def _grid(formula: Formula, values: Values) -> Grid:
     rule = Rule(code_type, below, above, laying)
     if laying > SYMMETRIC_BLOCKS or (rule.in_blocks and (below or not above)):
         raise PatchMalformed("weights are to be quantised in an unknown way, or in blocks to codes below zero")
-    peaks = values.once((weights, count, channels, inner), count, 2 * channels, lambda: _peaks(formula, values))
-    return values.once(formula, 0, 2 * channels, lambda: quantisation.grid_of(*peaks, rule))
+    return values.once(formula, count, 2 * channels, lambda: quantisation.grid_of(*_peaks(formula, values), rule))
 
 
 def _peaks(formula: Formula, values: Values) -> tuple[Floats, Floats]:

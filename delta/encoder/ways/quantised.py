@@ -33,7 +33,7 @@ _SUFFIX = "_quantized"
 def propose(tensor: TensorRef, scene: Scene) -> Iterator[Proposal]:
     """Whatever formulas give; else codes on the scales of the new file, and for such scales their one copy."""
     plain = scene.octets(tensor)
-    if tensor.size >= MIN_BYTES and not plain.any():
+    if tensor.size >= MIN_BYTES and not plain[:MIN_BYTES].any() and not plain.any():
         yield (Way(tensor.size, Zeros.number),)
     yield from _computed(tensor, scene)
     way = recognise(tensor, scene)
@@ -54,9 +54,7 @@ def _computed(tensor: TensorRef, scene: Scene) -> Iterator[Proposal]:
         else:
             drawn = InBlocks("corrections", coded.corrections)
             yield (Way(tensor.size, Computed.number, operands, Add.number, drawn=drawn),)
-    term = scene.quantised.biases.get(tensor)
-    if term is None and tensor.size >= MIN_BYTES:
-        term = scene.quantised.by_content.get(scene.octets(tensor).tobytes())
+    term = scene.quantised.biases.get(tensor) or scene.quantised.computed(scene.octets(tensor))
     if term is not None:
         yield (Way(tensor.size, Computed.number, (term, tensor.item)),)
 
