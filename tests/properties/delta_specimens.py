@@ -20,6 +20,7 @@ from delta.coders import CODERS, lzma_raw, pco, planes, stored, zstd
 from delta.coders.lzma_raw import history_bytes
 from delta.contexts import FLOAT_MAGNITUDE, INTEGER_MAGNITUDE, NO_SHIFTS, NOTHING, PATTERN, ContextModel, Shifts
 from delta.corrections.add import Add
+from delta.corrections.changes import Changes
 from delta.corrections.ordered import Ordered
 from delta.corrections.palette import Palette
 from delta.corrections.steps import Steps
@@ -42,6 +43,7 @@ from delta.predictors.literal import Literal
 from delta.predictors.low_rank import LowRank
 from delta.predictors.relaid import Relaid
 from delta.predictors.table import Table
+from delta.predictors.text import Text
 from delta.predictors.varints import Varints
 from delta.predictors.zeros import Zeros
 from delta.spans import Span
@@ -257,6 +259,18 @@ def _text() -> Specimen:
     return sheet.finished("text")
 
 
+def _in_place() -> Specimen:
+    """Spans whose stream has its place and not a number: the text, and changes of the base's bytes."""
+    sheet = _Sheet(_WEIGHTS.tobytes(), bytes(4))
+    sheet.text(b"three words, and then three", ())
+    sheet.frame(np.arange(300, dtype=np.uint8) // 99)
+    for length in (12, 15):
+        sheet.spans.append(Span(Text.number, length, ()))
+        sheet.spans.append(Span(Copy.number, 10 * length, (length,), Changes.number))
+    sheet.spans.append(Span(Copy.number, 30, (9,), Changes.number))
+    return sheet.finished("in-place")
+
+
 def _low_rank() -> Specimen:
     """A change of low rank with scales and gains, and one without; both corrected."""
     sheet = _Sheet(_WEIGHTS.tobytes(), bytes(4))
@@ -310,4 +324,14 @@ def _quantised(weights: NDArray[np.float32]) -> bytes:
 def specimens() -> list[Specimen]:
     """All of them, those that earlier versions wrote among them."""
     golden = [specimen for folder in sorted(GOLDEN.glob("delta_v*")) for specimen in load(folder)]
-    return [_in_blocks(), _in_contexts(), _relaid(), _computed(), _text(), _low_rank(), *_encoded(), *golden]
+    return [
+        _in_blocks(),
+        _in_contexts(),
+        _relaid(),
+        _computed(),
+        _text(),
+        _in_place(),
+        _low_rank(),
+        *_encoded(),
+        *golden,
+    ]
