@@ -42,7 +42,7 @@ def _step(request: dict[str, Any]) -> dict[str, Any]:
     codec = CODECS[request["codec"]]
     work = codec.make if request["step"] == "make" else codec.apply
     base = Path(request["base"]) if request["base"] else None
-    codec.load()
+    codec.load(request["step"])
     meter = PhaseMeter()
     rest_bytes = _present(meter.end_phase().rss_bytes)
     files = (base, Path(request["source"]), Path(request["target"]))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks.peers.codecs.codec import PythonCodec
+from benchmarks.peers.codecs.codec import PythonCodec, StepName
 
 
 class Bsdiff(PythonCodec):
@@ -11,7 +11,7 @@ class Bsdiff(PythonCodec):
     name = "bsdiff4"
     distribution = "bsdiff4"
 
-    def load(self) -> None:
+    def load(self, step: StepName) -> None:
         import bsdiff4  # noqa: F401
 
     def make(self, base: Path | None, new: Path, patch: Path) -> None:

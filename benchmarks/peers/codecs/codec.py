@@ -10,10 +10,12 @@ import time
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as distribution_version
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 POLL_S = 0.002
 NEEDS_BASE = "needs a base"
+
+StepName = Literal["make", "apply"]
 
 
 class Codec(Protocol):
@@ -38,8 +40,8 @@ class Codec(Protocol):
     def interpreter(self, cache: Path) -> Path:
         """The Python that can load it."""
 
-    def load(self) -> None:
-        """Import what `make` and `apply` need."""
+    def load(self, step: StepName) -> None:
+        """Import what this step needs."""
 
     def make(self, base: Path | None, new: Path, patch: Path) -> int | None:
         """Write `patch`. The peak of resident bytes of a program that did it, `None` where this process did."""
@@ -92,7 +94,7 @@ class ProgramCodec:
     def interpreter(self, cache: Path) -> Path:
         return Path(sys.executable)
 
-    def load(self) -> None:
+    def load(self, step: StepName) -> None:
         """Programs load themselves, and that is measured: it takes a few milliseconds."""
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks.peers.codecs.codec import PythonCodec, held
+from benchmarks.peers.codecs.codec import PythonCodec, StepName, held
 
 WINDOW_LOG_MIN, WINDOW_LOG_MAX = 23, 30
 
@@ -13,7 +13,7 @@ class HDiff(PythonCodec):
     name = "HDiffPatch"
     distribution = "hdiffpatch"
 
-    def load(self) -> None:
+    def load(self, step: StepName) -> None:
         import hdiffpatch  # noqa: F401
 
     def make(self, base: Path | None, new: Path, patch: Path) -> None:

@@ -5,7 +5,7 @@ from importlib.metadata import version as distribution_version
 from pathlib import Path
 
 import delta
-from benchmarks.peers.codecs.codec import PythonCodec
+from benchmarks.peers.codecs.codec import PythonCodec, StepName
 
 
 class Ours(PythonCodec):
@@ -30,8 +30,12 @@ class Ours(PythonCodec):
         libraries = (distribution_version(name) for name in ("numpy", "pcodec", "zstandard"))
         return f"{digest.hexdigest()[:16]} with {', '.join(libraries)}"
 
-    def load(self) -> None:
-        from delta import decoder, encoder  # noqa: F401
+    def load(self, step: StepName) -> None:
+        # A device never has the encoder.
+        if step == "make":
+            from delta import encoder  # noqa: F401
+        else:
+            from delta import decoder  # noqa: F401
 
     def make(self, base: Path | None, new: Path, patch: Path) -> None:
         from delta.encoder import Effort, encode

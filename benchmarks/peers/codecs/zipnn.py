@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from benchmarks.peers.codecs.codec import StepName
 from benchmarks.peers.folders import environments_folder
 
 REQUIREMENTS = ("zipnn==0.5.4", "torch==2.13.0", "numpy==2.4.6")
@@ -38,7 +39,7 @@ class ZipNN:
             return None
         return subprocess.run([interpreter, "-c", question], capture_output=True, text=True, check=True).stdout.strip()
 
-    def load(self) -> None:
+    def load(self, step: StepName) -> None:
         import zipnn  # noqa: F401
 
     def make(self, base: Path | None, new: Path, patch: Path) -> None:
