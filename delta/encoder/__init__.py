@@ -15,6 +15,7 @@ import numpy as np
 
 from delta import decoder
 from delta.arrays import Octets
+from delta.coders import zstd
 from delta.encoder.effort import SETTINGS, Effort
 from delta.encoder.plan import draft_plain, draft_structured
 from delta.errors import DeltaError, EncodingFailed, LimitExceeded
@@ -73,18 +74,27 @@ def encode(base: Path | None, new: Path, patch: Path, *, effort: Effort | None =
     )
 
 
+_CLEARLY_SMALLER = 0.75
+"""Share of what zstd needs at level 1, below which no level of it is tried; on weights they differ by a few percent."""
+_CLEARLY_SMALLER_TEXT = 0.5
+_MOSTLY = 0.1
+"""With more text than this share of the file, the higher levels may do much better than level 1."""
 _LIMITS = Limits(output_bytes=1 << 62, wall_s=24 * 3600.0)
 """What a patch may ask for: in memory and spans what every decoder allows by itself; size and time are the caller's."""
 
 
 def _candidates(base: Octets | None, new: Octets, effort: Effort) -> list[list[bytes]]:
-    """The patch by structure and the one by a general compressor alone, the smaller first."""
+    """The patch by structure and, where it might be smaller, the one by a general compressor alone; the smaller first."""
     settings = SETTINGS[effort]
     target = _identity(new)
     base_identity = None if base is None else _identity(base)
+    draft = draft_structured(base, new, settings)
+    structured = list(draft.serialise(base_identity, target))
+    clearly = _CLEARLY_SMALLER if draft.text_bytes < _MOSTLY * new.size else _CLEARLY_SMALLER_TEXT
+    if sum(map(len, structured)) < clearly * len(zstd.compress(new.data, level=1)):
+        return [structured]
     plain = list(draft_plain(new, settings).serialise(None, target))
-    structured = list(draft_structured(base, new, settings).serialise(base_identity, target))
-    return sorted((plain, structured), key=lambda pieces: sum(map(len, pieces)))
+    return sorted((structured, plain), key=lambda pieces: sum(map(len, pieces)))
 
 
 def _write_first_that_fits(base: Path | None, partial: Path, candidates: list[list[bytes]]) -> str:

@@ -22,12 +22,13 @@ class Distributions:
     counts: list[Numbers]
     table_of_context: npt.NDArray[np.uint8]
     bits: float
+    table_bits: float
 
 
 def distribute(symbols: Numbers, contexts: Contexts, context_count: int) -> Distributions:
     """Share tables among contexts; the same input gives the same tables. `bits` is what symbols and tables cost."""
-    used_symbols, columns = np.unique(symbols, return_inverse=True)
-    used_contexts, rows = np.unique(contexts, return_inverse=True)
+    used_symbols, columns = _numbered(symbols)
+    used_contexts, rows = _numbered(contexts)
     shape = (used_contexts.size, used_symbols.size)
     cells = np.bincount(rows * shape[1] + columns, minlength=shape[0] * shape[1])
     clusters = _Clusters(cells.reshape(shape).astype(np.float64))
@@ -40,7 +41,16 @@ def distribute(symbols: Numbers, contexts: Contexts, context_count: int) -> Dist
         by_symbol[used_symbols] = histogram.astype(np.int64)
         counts.append(by_symbol)
         table_of_context[used_contexts[members]] = table
-    return Distributions(counts, table_of_context, float(clusters.bits.sum()))
+    table_bits = ENTRY_BITS * sum(int(np.count_nonzero(one)) for one in counts)
+    return Distributions(counts, table_of_context, float(clusters.bits.sum()), table_bits)
+
+
+def _numbered(values: npt.NDArray[np.integer]) -> tuple[Numbers, Numbers]:
+    """The distinct values, rising, and for each value its place among them; by counting, because values are small."""
+    used = np.flatnonzero(np.bincount(values))
+    places = np.zeros(int(used[-1]) + 1, np.int64)
+    places[used] = np.arange(used.size)
+    return used, places[values]
 
 
 class _Clusters:

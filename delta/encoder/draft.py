@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from delta.arrays import ITEM_TYPES, Octets
+from delta.arrays import ITEM_TYPES, Octets, octets
 from delta.contexts import ContextModel
 from delta.corrections import CORRECTIONS
 from delta.corrections.changes import Changes
@@ -14,7 +14,7 @@ from delta.encoder.coded import CodedWriter
 from delta.encoder.effort import Settings
 from delta.encoder.primer import NO_PRIMER, Primer
 from delta.encoder.terms import Term, TermNumbers
-from delta.encoder.way import ContextPlan, InBlocks, InContext, Operand, Proposal, Way
+from delta.encoder.way import ContextPlan, Drawn, InBlocks, InBytes, InContext, Operand, Proposal, Way
 from delta.encoder.writers import WINDOW_BYTES, BlockWriter, TextWriter, code_blocks
 from delta.format import FORMAT_VERSION, Header, Identity, encode_index, serialise_index
 from delta.layouts import Layout
@@ -81,6 +81,7 @@ class Draft:
         self._text = TextWriter(settings)
         self._changes = TextWriter(settings)
         self._blocks: dict[Key, BlockWriter] = {}
+        self._bytes: dict[Key, TextWriter] = {}
         self._coded: dict[Key, CodedWriter] = {}
         self._table = bytearray()
         self._terms = TermNumbers()
@@ -162,9 +163,18 @@ class Draft:
         self._table += chunk
         return len(self._table) - len(chunk)
 
-    def _draw(self, drawn: InBlocks | InContext) -> _Draw:
+    def _draw(self, drawn: Drawn) -> _Draw:
         """Put the items into their stream."""
-        return self._draw_in_context(drawn) if isinstance(drawn, InContext) else self._draw_blocks(drawn)
+        if isinstance(drawn, InContext):
+            return self._draw_in_context(drawn)
+        return self._draw_bytes(drawn) if isinstance(drawn, InBytes) else self._draw_blocks(drawn)
+
+    def _draw_bytes(self, drawn: InBytes) -> _Draw:
+        key = (drawn.role, "bytes")
+        if key not in self._bytes:
+            self._bytes[key] = TextWriter(self._settings)
+        self._bytes[key].add(octets(drawn.items))
+        return _Draw(key)
 
     def _draw_in_context(self, drawn: InContext) -> _Draw:
         key = (drawn.role, f"{drawn.items.dtype.str} {drawn.plan.mapping.name}")
@@ -238,6 +248,7 @@ class Draft:
         if self._changes.size:
             streams.append(self._changes.finish(self._changes_primer()))
         finished = {key: writer.finish() for key, writer in self._blocks.items()}
+        finished |= {key: writer.finish() for key, writer in self._bytes.items()}
         finished |= {key: writer.finish() for key, writer in self._coded.items()}
         for key, stream in finished.items():
             numbers[key] = len(streams)

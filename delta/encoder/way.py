@@ -77,6 +77,17 @@ class InContext:
 
 
 @dataclass(frozen=True, slots=True)
+class InBytes:
+    """Items that a span takes from a stream of bytes with one long history, for what repeats itself."""
+
+    role: str
+    items: Items
+
+
+Drawn = InBlocks | InContext | InBytes
+
+
+@dataclass(frozen=True, slots=True)
 class Way:
     """How to send `length` bytes: what the predictor (`guess`) and the correction (`drawn`) draw, and their operands.
 
@@ -88,8 +99,8 @@ class Way:
     operands: tuple[Operand, ...] = ()
     correction: int = Exact.number
     correction_operands: tuple[Operand, ...] = ()
-    drawn: InBlocks | InContext | None = None
-    guess: InBlocks | InContext | None = None
+    drawn: Drawn | None = None
+    guess: Drawn | None = None
 
     @property
     def is_free(self) -> bool:

@@ -4,17 +4,18 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from delta.arrays import Items
+from delta.arrays import Items, unsigned
 from delta.encoder.channels import Axis, axes
 from delta.encoder.scene import Scene
 from delta.encoder.tensors import TensorRef
-from delta.encoder.way import ContextPlan, InBlocks, InContext, Proposal, Way
+from delta.encoder.way import ContextPlan, InBlocks, InBytes, InContext, Proposal, Way
 from delta.entropy.symbols import Mapping
 from delta.predictors.literal import Literal
 
 _SCALES = 128
 """Half octaves of scale from 2^-40 to 2^24."""
 _LEAST_SCALE = -40.0
+_DISTINCT_SHARE = 0.7
 
 
 def propose(tensor: TensorRef, scene: Scene) -> Iterator[Proposal]:
@@ -23,6 +24,8 @@ def propose(tensor: TensorRef, scene: Scene) -> Iterator[Proposal]:
     yield (Way(tensor.size, Literal.number, guess=InBlocks("literal", values)),)
     if not scene.settings.contexts:
         return
+    if repeats(values):
+        yield (Way(tensor.size, Literal.number, guess=InBytes("repeats", values)),)
     mapping = _mapping(tensor)
     if mapping is None:
         return
@@ -30,6 +33,12 @@ def propose(tensor: TensorRef, scene: Scene) -> Iterator[Proposal]:
         plan = _plan(values, axis, mapping)
         contexts = plan.contexts(np.zeros(values.size, "<u4"))
         yield (Way(tensor.size, Literal.number, guess=InContext("literal", values, plan, contexts)),)
+
+
+def repeats(values: Items) -> bool:
+    """Whether enough items come more than once that a history of bytes may find runs of them: a Fourier basis, say."""
+    bits = values.view(unsigned(values.itemsize))
+    return values.itemsize > 1 and np.unique(bits).size <= _DISTINCT_SHARE * bits.size
 
 
 def _mapping(tensor: TensorRef) -> Mapping | None:
