@@ -1,8 +1,9 @@
 """Compares our codec with others on real model files: `python -m benchmarks.peers`.
 
 `corpus` assembles the pairs (wheels are fetched, nets trained: some minutes, once), `environments` sets up peers that need
-an environment of their own, `table` measures what is not measured yet and prints the comparison. `table` alone does the
-corpus first. Peers' results are kept by digests and version, so after a change of our codec only ours is measured again.
+an environment of their own, `table` measures what is not measured yet and prints the comparison; it makes what is missing
+of the corpus first, and is what runs when nothing is said. Peers' results are kept by digests and version, so after a
+change of our codec only ours is measured again. Needs the extras `compression` and `peers`.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from benchmarks.peers.results import result_of
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a sub-command; 2 where nothing fits the filters."""
-    args = _parser().parse_args(arguments)
+    args = _parser().parse_args((sys.argv[1:] if arguments is None else arguments) or ["table"])
     commands = {"corpus": _corpus, "environments": _environments, "table": _compare}
     return commands[args.command](args)
 
