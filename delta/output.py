@@ -6,7 +6,6 @@ beside it may be left, of no use.
 
 import hashlib
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +24,7 @@ class Output:
 
     def __init__(self, out: Path) -> None:
         self._out = out
-        self._partial = out.parent / f".{out.name}.{secrets.token_hex(8)}.partial"
+        self._partial = out.parent / f".{out.name}.{os.urandom(8).hex()}.partial"
         self._digest = hashlib.sha256()
         self._pending = bytearray()
         self._fd = -1
