@@ -20,10 +20,10 @@ from benchmarks.peers.codecs.zipnn import REQUIREMENTS
 from benchmarks.peers.corpus import RECIPES, assemble
 from benchmarks.peers.entropy import codes_entropy
 from benchmarks.peers.folders import corpus_folder, default_cache, environments_folder
-from benchmarks.peers.measuring import idle_peak_bytes
+from benchmarks.peers.measuring import Result, idle_peak_bytes
 from benchmarks.peers.pairs import Pair, PairClass, read_pairs
 from benchmarks.peers.reach import Row, generic_verdicts, judge
-from benchmarks.peers.results import result_of
+from benchmarks.peers.results import kept_result, result_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--pair", dest="pairs", action="append", metavar="NAME", help="only this pair")
         command.add_argument("--again", action="store_true", help="do again what is there already")
     compare.add_argument("--peer", dest="codecs", action="append", choices=list(CODECS), help="only this codec")
+    compare.add_argument("--kept", action="store_true", help="measure nothing, show what is known")
     compare.add_argument("--timeout", type=float, default=1800.0, metavar="S", help="per step (%(default)g)")
     compare.add_argument("--json", action="store_true", help="print every figure as JSON")
     compare.add_argument("--short", action="store_true", help="print the summary of the README")
@@ -102,10 +103,12 @@ def _compare(args: argparse.Namespace) -> int:
 
 
 def _row(pair: Pair, args: argparse.Namespace) -> Row:
-    names = args.codecs or list(CODECS)
-    results = {}
-    for name in names:
-        results[name] = result_of(CODECS[name], pair, cache=args.cache, timeout_s=args.timeout, again=args.again)
+    results: dict[str, Result] = {}
+    for name in args.codecs or CODECS:
+        if not args.kept:
+            results[name] = result_of(CODECS[name], pair, cache=args.cache, timeout_s=args.timeout, again=args.again)
+        elif kept := kept_result(CODECS[name], pair, cache=args.cache):
+            results[name] = kept
     print(f"{pair.pair_class}/{pair.name}", file=sys.stderr)
     return Row(pair, results, codes_entropy(pair.codes) if pair.codes else None, noise_bytes(pair))
 

@@ -11,19 +11,27 @@ from benchmarks.peers.measuring import Result, State, Step, measure
 from benchmarks.peers.pairs import Pair
 
 
-def result_of(codec: Codec, pair: Pair, *, cache: Path, timeout_s: float, again: bool = False) -> Result:
-    """The kept result, or a new measurement; `again` measures in any case."""
+def kept_result(codec: Codec, pair: Pair, *, cache: Path) -> Result | None:
+    """What is known without measuring, `None` where that is nothing."""
     if refusal := codec.refuses(pair.base, pair.new):
         return Result(State.NOT_APPLICABLE, reason=refusal)
     version = codec.version(cache)
     if version is None:
         return Result(State.NOT_INSTALLED, reason=codec.how_to_install)
     path = _path(cache, codec, version, pair)
-    if path.exists() and not again:
-        return _read(path)
+    return _read(path) if path.exists() else None
+
+
+def result_of(codec: Codec, pair: Pair, *, cache: Path, timeout_s: float, again: bool = False) -> Result:
+    """The kept result, or a new measurement; `again` measures in any case."""
+    kept = kept_result(codec, pair, cache=cache)
+    if kept and not (again and kept.state not in (State.NOT_APPLICABLE, State.NOT_INSTALLED)):
+        return kept
+    version = codec.version(cache)
     result = measure(codec, pair, cache=cache, timeout_s=timeout_s)
-    if codec.version(cache) != version:
+    if version is None or codec.version(cache) != version:
         return result  # somebody changed its code meanwhile: this belongs to neither version
+    path = _path(cache, codec, version, pair)
     path.parent.mkdir(parents=True, exist_ok=True)
     document = {"codec": codec.name, "version": version, "class": pair.pair_class, "pair": pair.name, **asdict(result)}
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.peers.codecs import CODECS, HDIFF, OURS_MAX, PEERS, Codec
 from benchmarks.peers.measuring import State, idle_peak_bytes, measure
 from benchmarks.peers.pairs import Made, Pair, PairClass, write_pair
-from benchmarks.peers.results import result_of
+from benchmarks.peers.results import kept_result, result_of
 
 PACKAGED = {"ours max", "ours fast", "bsdiff4", "HDiffPatch"}
 """What the development environment has in any case."""
@@ -37,7 +37,9 @@ def test_without_a_base_only_packers_are_asked(codec: Codec, tmp_path: Path) -> 
 
 
 def test_a_result_is_measured_once(pair: Pair, tmp_path: Path) -> None:
+    assert kept_result(HDIFF, pair, cache=tmp_path) is None
     first = result_of(HDIFF, pair, cache=tmp_path, timeout_s=60)
+    assert kept_result(HDIFF, pair, cache=tmp_path) == first
     pair.new.unlink()
     assert result_of(HDIFF, pair, cache=tmp_path, timeout_s=60) == first
     assert result_of(HDIFF, pair, cache=tmp_path, timeout_s=60, again=True).state is State.FAILED
