@@ -17,8 +17,9 @@ INT8, UINT8, INT4, UINT4 = range(4)
 BOUNDS = ((-128, 127), (0, 255), (-8, 7), (0, 15))
 
 
-ASYMMETRIC, SYMMETRIC, BLOCKS, SYMMETRIC_BLOCKS = range(4)
-"""How grids are laid, by number in the format: as the quantiser in Python does, or as that of `MatMulNBits` in C++."""
+ASYMMETRIC, SYMMETRIC, BLOCKS, SYMMETRIC_BLOCKS, ASYMMETRIC_ROUNDED = range(5)
+"""How grids are laid, by number in the format: as the quantiser in Python does, as that of `MatMulNBits` in C++ does, and
+as the one in Python did in earlier releases: with the extent of a range rounded to the weights' type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ def grid_of(lowest: Floats, highest: Floats, rule: Rule) -> Grid:
         high = np.maximum(-low, high)
         low = -high
     with np.errstate(all="ignore"):
-        exact = (high - low) / np.float64(rule.below + rule.above)
+        extents = (highest - lowest).astype(np.float64) if rule.laying == ASYMMETRIC_ROUNDED else high - low
+        exact = extents / np.float64(rule.below + rule.above)
         scales = exact.astype(lowest.dtype)
         middle = np.full(scales.size, (rule.above - rule.below) / 2.0)
         zero_points = np.rint(middle if symmetric else -rule.below - low / exact)
@@ -135,13 +137,17 @@ def _away_from_zero(numbers: Floats) -> Floats:
     return rounded
 
 
-def bias_codes(biases: Floats, scales: Floats) -> Items:
-    """`rint(bias / scale)` in float64, within int32: `quantize_bias_static_impl`."""
+def bias_codes(biases: Floats, scales: Floats, quotient: np.dtype[Any]) -> Items:
+    """`rint(bias / scale)` within int32: `quantize_bias_static_impl`.
+
+    `quotient` is what it divides in: float64 now, float32 in earlier releases.
+    """
     bounds = np.iinfo(np.int32)
     with np.errstate(all="ignore"):
-        rounded = np.rint(biases.astype(np.float64) / scales.astype(np.float64))
+        rounded = np.rint(biases.astype(quotient) / scales.astype(quotient)).astype(np.float64)
     bounded = np.nan_to_num(rounded, posinf=bounds.max, neginf=bounds.min).clip(bounds.min, bounds.max)
-    return bounded.astype(np.int32)
+    found: Items = bounded.astype(np.int32)
+    return found
 
 
 def scaled(scales: Floats, factor: np.float32) -> Floats:

@@ -24,6 +24,7 @@ from delta.formulas.quantised import MAX_CHANNELS, BiasCodes, Codes, Nibbles, Sc
 from delta.formulas.stored import Stored
 from delta.quantisation import (
     ASYMMETRIC,
+    ASYMMETRIC_ROUNDED,
     BLOCKS,
     BOUNDS,
     INT4,
@@ -42,6 +43,8 @@ MAX_CORRECTED = 0.02
 _SAMPLE_ITEMS = 512
 _ALIKE_ROUGHLY = 0.6
 """Correlation of signs or sizes: channels on scales of their own may correlate less in their values."""
+_SINGLE_PRECISION = 2.0**-20
+"""A few roundings to float32, relative."""
 _INT32 = 6
 
 _RULES = {
@@ -50,12 +53,15 @@ _RULES = {
         Rule(INT8, 64, 64, SYMMETRIC),
         Rule(INT8, 128, 127, ASYMMETRIC),
         Rule(INT8, 128, 127, SYMMETRIC),
+        Rule(INT8, 128, 127, ASYMMETRIC_ROUNDED),
     ),
     2: (
         Rule(UINT8, 0, 255, ASYMMETRIC),
         Rule(UINT8, 0, 127, ASYMMETRIC),
         Rule(UINT8, 0, 255, SYMMETRIC),
         Rule(UINT8, 0, 127, SYMMETRIC),
+        Rule(UINT8, 0, 255, ASYMMETRIC_ROUNDED),
+        Rule(UINT8, 0, 127, ASYMMETRIC_ROUNDED),
     ),
     22: (Rule(INT4, 8, 7, SYMMETRIC), Rule(INT4, 8, 7, ASYMMETRIC)),
     21: (Rule(UINT4, 0, 15, ASYMMETRIC), Rule(UINT4, 0, 15, SYMMETRIC)),
@@ -271,9 +277,10 @@ class QuantisedTensors:
                 step = float(self._numbers.items(scales, 1, largest if channels > 1 else 0)[0])
                 for factor_bits in self._factors(float(biases[largest]), int(codes[largest]), step):
                     scaled = Term(Scaled.number, (scales, factor_bits))
-                    term = Term(BiasCodes.number, (source, scaled, channels))
-                    if np.array_equal(self._numbers.items(term, codes.size), codes):
-                        return term
+                    for single in (0, 1):
+                        term = Term(BiasCodes.number, (source, scaled, channels, single))
+                        if np.array_equal(self._numbers.items(term, codes.size), codes):
+                            return term
         return None
 
     @cached_property
@@ -291,7 +298,8 @@ class QuantisedTensors:
     def _factors(self, bias: float, code: int, step: float) -> list[int]:
         """Patterns of those single numbers by which `step` may be scaled, for `bias` to be rounded to `code`."""
         about = bias / (code * step) if step else 0.0
-        low, high = sorted((about * (1 - 1 / abs(code)), about * (1 + 1 / abs(code))))
+        margin = 1 / abs(code) + _SINGLE_PRECISION
+        low, high = sorted((about * (1 - margin), about * (1 + margin)))
         near = self._scalars[(self._scalars >= low) & (self._scalars <= high)]
         return [int(bits) for bits in near.view(np.uint32)]
 

@@ -7,7 +7,7 @@ from delta.arrays import Items
 from delta.errors import PatchMalformed
 from delta.floats import Floats
 from delta.formulas.base import Formula, Values
-from delta.quantisation import BLOCKS, BOUNDS, SYMMETRIC_BLOCKS, Grid, Rule, spread
+from delta.quantisation import ASYMMETRIC_ROUNDED, BLOCKS, BOUNDS, SYMMETRIC_BLOCKS, Grid, Rule, spread
 
 MAX_CHANNELS = 1 << 16
 _CHUNK_ITEMS = 1 << 14
@@ -104,19 +104,24 @@ class Scaled:
 
 
 class BiasCodes:
-    """The int32 codes of biases; `channels` is 1 where they share one scale, else how many there are."""
+    """The int32 codes of biases: `channels` is 1 where they share one scale, else how many there are.
+
+    They are divided in float32 where `single` is 1, else in float64.
+    """
 
     number = 9
     name = "bias_codes"
-    operands: tuple[str, ...] = ("biases", "scales", "channels")
+    operands: tuple[str, ...] = ("biases", "scales", "channels", "single")
     inputs = 2
 
     def items(self, formula: Formula, first: int, count: int, values: Values) -> Items:
-        biases, scales, channels = formula.operands
+        biases, scales, channels, single = formula.operands
+        if single > 1:
+            raise PatchMalformed("biases are divided in an unknown precision")
         numbers = values.floats(biases, first, count)
         shared = channels == 1
         steps = values.floats(scales, 0 if shared else first, 1 if shared else count)
-        return quantisation.bias_codes(numbers, steps)
+        return quantisation.bias_codes(numbers, steps, np.dtype(np.float32 if single else np.float64))
 
 
 def _channels(of_all: Items, first: int, count: int) -> Items:
@@ -139,7 +144,7 @@ def _grid(formula: Formula, values: Values) -> Grid:
     if code_type >= len(BOUNDS) or not below + above or below > 128 or above > 255:
         raise PatchMalformed("weights are to be quantised to an unknown type or range")
     rule = Rule(code_type, below, above, laying)
-    if laying > SYMMETRIC_BLOCKS or (rule.in_blocks and (below or not above)):
+    if laying > ASYMMETRIC_ROUNDED or (rule.in_blocks and (below or not above)):
         raise PatchMalformed("weights are to be quantised in an unknown way, or in blocks to codes below zero")
     return values.once(formula, count, 2 * channels, lambda: quantisation.grid_of(*_peaks(formula, values), rule))
 

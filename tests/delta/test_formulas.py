@@ -12,7 +12,7 @@ from delta.arrays import ITEM_NAMES
 from delta.coders import zstd
 from delta.errors import PatchMalformed
 from delta.floats import FLOAT16, FLOAT32, FLOAT64
-from delta.format import FORMAT_VERSION, Header, Identity, serialise_index
+from delta.format import Header, Identity, serialise_index
 from delta.formulas import OPERATIONS, Formula
 from delta.formulas.converted import Clipped, Rounded
 from delta.formulas.evaluation import MAX_STEPS
@@ -23,6 +23,7 @@ from delta.layouts import Layout
 from delta.predictors.computed import Computed
 from delta.quantisation import INT4, INT8
 from delta.spans import Span
+from delta.versions import FORMAT_VERSION
 
 WEIGHTS = np.array([[1.0, -2.0, 0.5, 0.25], [0.1, 0.2, -0.3, 0.0]], np.float32)
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
@@ -61,7 +62,7 @@ def test_scales_codes_zero_points_and_biases_follow_from_weights(tmp_path: Path)
     factor = np.float32(0.25)
     scaled = Formula(Scaled.number, (1, int(factor.view(np.uint32))))
     biases = np.rint(WEIGHTS[0, :2].astype(np.float64) / (scales * factor)).astype("<i4")
-    restore(tmp_path, [STORED, SCALES, scaled, Formula(BiasCodes.number, (0, 2, 2))], SINGLE, biases.tobytes())
+    restore(tmp_path, [STORED, SCALES, scaled, Formula(BiasCodes.number, (0, 2, 2, 0))], SINGLE, biases.tobytes())
 
 
 def test_a_normalisation_is_folded_into_weights_and_biases(tmp_path: Path) -> None:
@@ -122,7 +123,7 @@ def laid(*operands: int) -> Formula:
         ([STORED, laid(0, 8, 2, 4, 9, 127, 127, 1)], SINGLE, 8, "unknown type"),
         ([STORED, laid(0, 8, 2, 4, INT8, 0, 0, 1)], SINGLE, 8, "range"),
         ([STORED, laid(0, 8, 2, 4, INT8, 1 << 40, 0, 1)], SINGLE, 8, "range"),
-        ([STORED, laid(0, 8, 2, 4, INT8, 127, 127, 4)], SINGLE, 8, "unknown way"),
+        ([STORED, laid(0, 8, 2, 4, INT8, 127, 127, 5)], SINGLE, 8, "unknown way"),
         ([STORED, laid(0, 8, 2, 4, INT8, 127, 127, 2)], SINGLE, 8, "below zero"),
         ([STORED, laid(0, 9, 2, 4, INT8, 127, 127, 1)], SINGLE, 8, "outside the base"),
         ([STORED, laid(0, 1 << 60, 2, 4, INT8, 127, 127, 1)], SINGLE, 8, "more weights"),
@@ -139,6 +140,7 @@ def laid(*operands: int) -> Formula:
         ([STORED, Formula(Nibbles.number, (0, 8))], BYTE, 4, "codes of a byte"),
         ([STORED, SCALES, Formula(Codes.number, (1,)), Formula(Nibbles.number, (2, 7))], BYTE, 5, "more bytes"),
         ([STORED, Formula(Scaled.number, (0, 1 << 32))], SINGLE, 8, "no float32"),
+        ([STORED, SCALES, Formula(BiasCodes.number, (0, 1, 2, 2))], SINGLE, 8, "unknown precision"),
         ([STORED, Formula(Gains.number, (0, 0, 1 << 32))], SINGLE, 8, "no float32"),
         ([STORED, Formula(Multiplied.number, (0, 0, 0, 1))], SINGLE, 8, "no channels"),
         ([STORED, Formula(Multiplied.number, (0, 0, MAX_CHANNELS + 1, 1))], SINGLE, 8, "too many"),

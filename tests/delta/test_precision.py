@@ -161,6 +161,21 @@ def test_static_quantisation_is_recomputed(
     assert len(round_trip(net(), new)) < 0.13 * len(new)
 
 
+def test_biases_of_earlier_releases_are_recomputed(tmp_path: Path, round_trip: RoundTrip) -> None:
+    """Divided in float32, which shows where codes have more digits than it holds."""
+    values = weights()
+    values["first.bias"] *= np.float32(3e5)
+    proto = ModelProto.FromString(static(tmp_path, net(values), per_channel=True, weight_type=QuantType.QInt8))
+    tensors = {one.name: one for one in proto.graph.initializer}
+    scales, codes = (numpy_helper.to_array(tensors[f"first.bias_quantized{end}"]) for end in ("_scale", ""))
+    earlier = (values["first.bias"] / scales).round().astype(np.int32)
+    assert not np.array_equal(earlier, codes)
+    tensors["first.bias_quantized"].raw_data = earlier.tobytes()
+    new = proto.SerializeToString(deterministic=True)
+    assert "first.bias_quantized" in {tensor.name for tensor in scene(net(values), new).quantised.biases}
+    assert len(round_trip(net(values), new)) < 0.13 * len(new)
+
+
 @pytest.mark.parametrize("how", list(DYNAMIC))
 def test_dynamic_quantisation_is_recomputed(tmp_path: Path, round_trip: RoundTrip, how: str) -> None:
     new = dynamic(tmp_path, net(), **DYNAMIC[how])

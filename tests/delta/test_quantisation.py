@@ -12,7 +12,18 @@ from onnxruntime.transformers.float16 import convert_np_to_float16
 
 from delta import floats, quantisation
 from delta.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
-from delta.quantisation import ASYMMETRIC, BLOCKS, INT4, INT8, SYMMETRIC, SYMMETRIC_BLOCKS, UINT4, UINT8, Rule
+from delta.quantisation import (
+    ASYMMETRIC,
+    ASYMMETRIC_ROUNDED,
+    BLOCKS,
+    INT4,
+    INT8,
+    SYMMETRIC,
+    SYMMETRIC_BLOCKS,
+    UINT4,
+    UINT8,
+    Rule,
+)
 
 _TYPES = {
     INT8: TensorProto.INT8,
@@ -102,7 +113,24 @@ def test_bias_codes_are_onnx_runtimes() -> None:
     quantiser.quantize_bias_static_impl("bias", np.array(input_scale), weight_scales)
     scales = quantisation.scaled(weight_scales, input_scale)
     assert found["bias_quantized_scale"].tobytes() == scales.tobytes()
-    assert np.array_equal(found["bias_quantized"], quantisation.bias_codes(biases, scales))
+    assert np.array_equal(found["bias_quantized"], quantisation.bias_codes(biases, scales, np.dtype(np.float64)))
+
+
+def test_earlier_releases_rounded_ranges_and_quotients_to_single_precision() -> None:
+    """As onnxruntime 1.16 has it: `numpy.array(rmax - rmin, dtype=numpy.float64)`, `np.asarray(bias_data) / bias_scale`."""
+    numbers = np.random.default_rng(7)
+    lowest, highest = (numbers.uniform(*ends, 4000).astype(np.float32) for ends in ((-1, 0), (0, 1)))
+    grid = quantisation.grid_of(lowest, highest, Rule(UINT8, 0, 255, ASYMMETRIC_ROUNDED))
+    scales = np.array(highest - lowest, np.float64) / 255
+    assert np.array_equal(grid.scales, scales.astype(np.float32))
+    assert np.array_equal(grid.zero_points, np.round(0 - lowest / scales))
+    assert not np.array_equal(
+        grid.scales, quantisation.grid_of(lowest, highest, Rule(UINT8, 0, 255, ASYMMETRIC)).scales
+    )
+    steps = np.exp2(numbers.uniform(-30, -20, 4000)).astype(np.float32)
+    found = quantisation.bias_codes(highest, steps, np.dtype(np.float32))
+    assert np.array_equal(found, (highest / steps).round().astype(np.int32))
+    assert not np.array_equal(found, quantisation.bias_codes(highest, steps, np.dtype(np.float64)))
 
 
 class _Kept:

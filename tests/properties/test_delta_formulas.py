@@ -14,7 +14,7 @@ from delta.arrays import ITEM_TYPES
 from delta.coders import zstd
 from delta.errors import OutputMismatch, PatchMalformed
 from delta.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
-from delta.format import FORMAT_VERSION, Header, Identity, serialise_index
+from delta.format import Header, Identity, serialise_index
 from delta.formulas import OPERATIONS, Formula
 from delta.formulas.folded import Gains
 from delta.formulas.quantised import Codes, Scaled, Scales
@@ -23,6 +23,7 @@ from delta.layouts import Layout
 from delta.limits import Limits
 from delta.predictors.computed import Computed
 from delta.spans import Span
+from delta.versions import FORMAT_VERSION
 
 STRANGE = np.array([0, 1 << 31, 1, 0x7F7FFFFF, 0xFF7FFFFF, 0x7F800000, 0xFF800000, 0x7FC00001, 0x7F800001], "<u4")
 """Zeros of both signs, the least number, the greatest ones, infinities, a quiet and a signalling NaN."""
@@ -38,7 +39,8 @@ PLAUSIBLE = {
     "code_type": st.integers(0, 3),
     "below": st.sampled_from((0, 0, 8, 127, 128)),
     "above": st.sampled_from((7, 15, 127, 255)),
-    "laying": st.integers(0, 3),
+    "laying": st.integers(0, 4),
+    "single": st.integers(0, 1),
 }
 WILD = st.sampled_from((0, 4, 1 << 16, 1 << 31, 1 << 62))
 ITEMS = {"codes": 0, "nibbles": 0, "zero_points": 0, "truncated": 1}
