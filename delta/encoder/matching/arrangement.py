@@ -16,7 +16,7 @@ _MAX_STARTS_SHARE = 1 / 8
 _START_BYTES = 4
 """The most that one start takes in a patch, mostly: a signed distance."""
 _STEPS_TRIED = 3
-_GLANCE_ITEMS = 1 << 16
+_CHUNK_ITEMS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def layout_of(places: Places, width: int) -> tuple[int, Layout] | None:
             break
         extents.insert(0, extent)
         strides.insert(0, step // width)
-        blocks = _firsts(blocks, extent, step)[1]
+        blocks = _firsts(blocks, extent, step)
     if blocks.min() < 0 or blocks.size * _START_BYTES > _MAX_STARTS_SHARE * places.size * width:
         return None
     offset = int(blocks.min())
@@ -75,45 +75,52 @@ def _beyond(layout: Layout, bound: int) -> npt.NDArray[np.bool_] | None:
 
 def _innermost(places: Places, width: int) -> tuple[int, int]:
     """How many places stand in equal steps throughout, and the step: as many as possible. 1 where none do."""
-    known = (places[1:] >= 0) & (places[:-1] >= 0)
-    distinct, counts = np.unique(np.diff(places)[known], return_counts=True)
+    some = places[:_CHUNK_ITEMS]
+    known = (some[1:] >= 0) & (some[:-1] >= 0)
+    distinct, counts = np.unique(np.diff(some)[known], return_counts=True)
     for step in distinct[np.argsort(-counts, kind="stable")[:_STEPS_TRIED]].tolist():
-        extent = 1
-        for prime in _primes(places.size) if step > 0 and step % width == 0 else ():
-            if _in_steps(places, extent * prime, step):
-                extent *= prime
+        extent = _extent(places, step) if step > 0 and step % width == 0 else 1
         if extent > 1:
             return extent, step
     return 1, 0
 
 
-def _in_steps(places: Places, extent: int, step: int) -> bool:
-    """Whether every group of `extent` places, where they are known, goes in these steps; a glance tells mostly."""
-    few = max(_GLANCE_ITEMS // extent, 1) * extent
-    return _firsts(places[:few], extent, step)[0] and _firsts(places, extent, step)[0]
+def _extent(places: Places, step: int) -> int:
+    """The largest size of equal groups within which all known places go in these steps.
+
+    Where two places that follow one another do not, the second begins a group, so its number is a multiple of the size;
+    where others lie between them that are not known, one of these begins one.
+    """
+    size, before, after = places.size, [], []
+    last = np.empty(0, np.int64)
+    for at in range(0, places.size, _CHUNK_ITEMS):
+        known = np.concatenate([last, np.flatnonzero(places[at : at + _CHUNK_ITEMS] >= 0) + at])
+        broken = np.diff(places[known]) != np.diff(known) * step
+        one, other = known[:-1][broken], known[1:][broken]
+        apart = other - one > 1
+        size = int(np.gcd.reduce(np.unique(other[~apart] % size), initial=size))
+        if size == 1:
+            return 1
+        before.append(one[apart])
+        after.append(other[apart])
+        last = known[-1:]
+    ones, others = np.concatenate(before), np.concatenate(after)
+    return next(extent for extent in _divisors(size) if (ones // extent < others // extent).all())
 
 
-def _firsts(places: Places, extent: int, step: int) -> tuple[bool, Places]:
-    """Where each group starts by what is known of it (-1: nothing is), and whether all that is known agrees."""
-    first = places.reshape(-1, extent) - np.arange(extent) * step
-    unknown = places.reshape(-1, extent) < 0
-    lowest = np.where(unknown, np.iinfo(np.int64).max, first).min(axis=1)
-    highest = np.where(unknown, np.iinfo(np.int64).min, first).max(axis=1)
-    nothing = unknown.all(axis=1)
-    agreed = bool(((lowest == highest) & (lowest >= 0) | nothing).all())
-    return agreed, np.where(nothing, -1, lowest)
+def _divisors(number: int) -> list[int]:
+    """All of them, the largest first; the last is 1."""
+    small = [divisor for divisor in range(1, isqrt(number) + 1) if number % divisor == 0]
+    return sorted({*small, *(number // divisor for divisor in small)}, reverse=True)
 
 
-def _primes(number: int) -> Iterator[int]:
-    """Its prime factors, each as often as it comes."""
-    for prime in range(2, isqrt(number) + 1):
-        while number % prime == 0:
-            yield prime
-            number //= prime
-        if prime * prime > number:
-            break
-    if number > 1:
-        yield number
+def _firsts(places: Places, extent: int, step: int) -> Places:
+    """Where each group of `extent` starts by what is known of it; -1 where nothing is, or where it starts nowhere."""
+    firsts = np.full(places.size // extent, -1, np.int64)
+    for at in range(0, places.size, _CHUNK_ITEMS):
+        known = np.flatnonzero(places[at : at + _CHUNK_ITEMS] >= 0) + at
+        firsts[known // extent] = places[known] - known % extent * step
+    return np.maximum(firsts, -1)
 
 
 def runs_of(places: Places, width: int, min_bytes: int) -> Iterator[Run]:

@@ -24,6 +24,7 @@ _LARGE_ITEMS = 1 << 14
 """Of tensors with more items, one value in 256 is enough."""
 _GLANCE_ITEMS = 1 << 9
 """So many of these say whether to go on."""
+_CHUNK_ITEMS = 1 << 20
 _GOLDEN = 0x9E3779B97F4A7C15
 MIN_SHARE = 0.5
 """Of the distinct values that are looked up first, how many the base must have, once."""
@@ -43,11 +44,15 @@ class _Known:
 
     def find(self, wanted: Items) -> Places:
         """Where each stands; -1 for what is not there, or more than once, and for zeros: they are put where nothing is."""
-        if self.values.size == 0:
-            return np.full(wanted.size, -1, np.int64)
-        first = np.searchsorted(self.values, wanted)
-        once = np.searchsorted(self.values, wanted, "right") - first == 1
-        return np.where(once & (wanted != 0), self.offsets[np.minimum(first, self.values.size - 1)], -1)
+        found = np.full(wanted.size, -1, np.int64)
+        for start in range(0, wanted.size if self.values.size else 0, _CHUNK_ITEMS):
+            some = wanted[start : start + _CHUNK_ITEMS]
+            order = np.argsort(some, kind="stable")  # a search in rising order stays in the processor's cache
+            some = some[order]
+            first = np.searchsorted(self.values, some)
+            once = (np.searchsorted(self.values, some, "right") - first == 1) & (some != 0)
+            found[start + order[once]] = self.offsets[first[once]]
+        return found
 
 
 def word_bytes(tensor: TensorRef) -> int:
@@ -87,16 +92,17 @@ class Contents:
         return self._follow(places[::-1], values[::-1], -self._width)[::-1]
 
     def _follow(self, places: Places, values: Items, stride: int) -> Places:
-        numbers = np.arange(places.size)
-        last = np.maximum.accumulate(np.where(places >= 0, numbers, -1))
-        open_ones = np.flatnonzero((places < 0) & (last >= 0))
-        guesses = places[last[open_ones]] + (open_ones - last[open_ones]) * stride
+        unknown = np.flatnonzero(places < 0)
+        begins = np.diff(unknown, prepend=-2) > 1
+        last = np.maximum.accumulate(np.where(begins, unknown, 0)) - 1
+        unknown, last = unknown[last >= 0], last[last >= 0]
+        guesses = places[last] + (unknown - last) * stride
         inside = (guesses >= 0) & (guesses <= self._file.size - self._width)
-        open_ones, guesses = open_ones[inside], guesses[inside]
+        unknown, guesses = unknown[inside], guesses[inside]
         there = np.ndarray((self._file.size - self._width + 1,), values.dtype, self._file, strides=(1,))
-        right = there[guesses] == values[open_ones]
+        right = there[guesses] == values[unknown]
         filled = places.copy()
-        filled[open_ones[right]] = guesses[right]
+        filled[unknown[right]] = guesses[right]
         return filled
 
     @cached_property
