@@ -124,13 +124,16 @@ class _Base:
 
     fd: int | None
     size_bytes: int
+    deadline: Deadline
 
     def read(self, offset: int, length: int) -> Octets:
         """Bytes of it.
 
         Raises:
             PatchMalformed: they lie outside.
+            LimitExceeded: the time is used up; one piece may need very many reads.
         """
+        self.deadline.check()
         if self.fd is None or offset < 0 or offset + length > self.size_bytes:
             raise PatchMalformed(f"a span reads {length} bytes at {offset}, outside the base")
         chunk = os.pread(self.fd, length, offset)
@@ -232,7 +235,7 @@ def _restore(
 ) -> None:
     _keep_freed_memory()
     header, index = container.header, container.index
-    base = _Base(base_fd, header.base.size_bytes if header.base else 0)
+    base = _Base(base_fd, header.base.size_bytes if header.base else 0, deadline)
     streams = open_streams(patch_fd, container.streams_offset, index.streams, deadline, base.read)
     sources = _Sources(base, header, streams, index)
     if header.table_bytes:

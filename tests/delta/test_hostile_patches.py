@@ -16,23 +16,33 @@ from delta.arrays import ITEM_TYPES, Items
 from delta.coders import pco, stored, zstd
 from delta.contexts import NOTHING, ContextModel
 from delta.decoder import Limits
+from delta.effort import Effort
 from delta.encoder import encode
 from delta.encoder.coded import CodedWriter
-from delta.encoder.effort import SETTINGS, Effort
+from delta.encoder.effort import SETTINGS
 from delta.entropy.stream import HEADER
 from delta.entropy.symbols import Mapping
 from delta.errors import LimitExceeded, PatchMalformed, WrongBase
-from delta.format import FORMAT_VERSION, Header, Identity, serialise_index
+from delta.floats import FLOAT32
+from delta.format import Header, Identity, serialise_index
+from delta.formulas import Formula
+from delta.formulas.folded import Multiplied
+from delta.formulas.quantised import Scales
+from delta.formulas.stored import Stored
 from delta.layouts import Layout
 from delta.limits import KIB, MIB
+from delta.predictors.computed import Computed
 from delta.predictors.copy import Copy
 from delta.predictors.literal import Literal
 from delta.predictors.low_rank import LowRank
 from delta.predictors.relaid import Relaid
+from delta.predictors.zeros import Zeros
 from delta.spans import Span
 from delta.streams import BLOCK_HEADER, BLOCKS, CODED, FRAME, STORED, StreamEntry
+from delta.versions import FORMAT_VERSION
 
 _BYTE = ITEM_TYPES.index(np.dtype("<u1"))
+_SINGLE = ITEM_TYPES.index(np.dtype("<f4"))
 _SHORT = ITEM_TYPES.index(np.dtype("<i2"))
 _APPLY = """
 import json, sys
@@ -57,12 +67,14 @@ def patch_of(
     base: bytes | None = None,
     layouts: tuple[Layout, ...] = (),
     contexts: tuple[ContextModel, ...] = (),
+    formulas: tuple[Formula, ...] = (),
     index: bytes | None = None,
     spans_told: int | None = None,
     **fields: int,
 ) -> bytes:
     """A patch whose sizes agree, whatever is in it."""
-    index = serialise_index([entry for entry, _ in streams], layouts, contexts, spans) if index is None else index
+    if index is None:
+        index = serialise_index([entry for entry, _ in streams], layouts, contexts, spans, formulas)
     coded = zstd.compress(index, level=3)
     told: dict[str, Any] = {
         "version": FORMAT_VERSION,
@@ -187,6 +199,25 @@ def test_time_runs_out_within_one_draw(tmp_path: Path) -> None:
     patch = patch_of([], [byte_stream(BLOCKS, body, count, 1)], table_bytes=count)
     with pytest.raises(LimitExceeded, match="wall_s"):
         apply(tmp_path, patch, limits=Limits(wall_s=0.02))
+
+
+def test_time_runs_out_while_weights_are_looked_at_in_advance(tmp_path: Path) -> None:
+    """Scales need all weights. Twenty are needed for one item, each of weights that lie apart: 300,000 reads."""
+    base = bytes(8 * MIB)
+    count = 1 << 14
+    apart = Layout((1,), (1,), tuple((7_919 * item) % (1 << 20) * 4 for item in range(count)))
+    formulas = [Formula(Stored.number, (0, 1, FLOAT32))]
+    for channels in range(1, 21):
+        product = len(formulas) - 1
+        told = {"weights": product + 1, "count": count, "channels": channels, "inner": 1, "below": 127, "above": 127}
+        formulas.append(Formula(Stored.number, (4 * channels, 1, FLOAT32)))
+        formulas.append(Formula(Scales.number, tuple(told.get(name, 0) for name in Scales.operands)))
+        formulas.append(Formula(Multiplied.number, (product, product + 2, channels, 1)))
+    spans = [Span(Zeros.number, 20 * count // 4, ()), Span(Computed.number, 4, (len(formulas) - 1, _SINGLE))]
+    patch = patch_of(spans, [], base=base, layouts=(apart,), formulas=tuple(formulas))
+    with pytest.raises(LimitExceeded, match="wall_s") as caught:
+        apply(tmp_path, patch, base, Limits(wall_s=0.2))
+    assert caught.value.__context__ is None, "it ended before the output was looked at"
 
 
 def test_an_index_of_many_integers_is_not_unpacked_at_once(tmp_path: Path) -> None:
