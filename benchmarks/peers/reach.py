@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from benchmarks.peers.codecs import HDIFF, OURS_FAST, OURS_MAX, PEERS, ZIPNN_DELTA, ZSTD_ALONE
+from benchmarks.peers.codecs import GENERIC_PEERS, HDIFF, OURS_FAST, OURS_MAX, PEERS, ZSTD_ALONE
 from benchmarks.peers.entropy import CodesEntropy
 from benchmarks.peers.measuring import Result, State, Step
 from benchmarks.peers.pairs import Pair, PairClass
@@ -46,8 +46,8 @@ class Row:
         return result if result and result.state is State.MEASURED else None
 
     def best_peer(self, *, generic: bool = False) -> tuple[str, int] | None:
-        """The peer with the fewest bytes; `generic` leaves out the XOR of ZipNN, the one peer that predicts weights."""
-        names = [peer.name for peer in PEERS if not (generic and peer is ZIPNN_DELTA)]
+        """The peer with the fewest bytes; `generic` leaves out those that know what a float is."""
+        names = [peer.name for peer in (GENERIC_PEERS if generic else PEERS)]
         found = [(result.patch_bytes, name) for name in names if (result := self.measured(name))]
         return (min(found)[1], min(found)[0]) if found else None
 
@@ -76,7 +76,7 @@ def judge(rows: list[Row], idle_bytes: int) -> list[Verdict]:
 
 
 def generic_verdicts(rows: list[Row]) -> list[Verdict]:
-    """The classes' figures again, against the best of the peers that know nothing of weights."""
+    """The classes' figures again, against the best of the peers that know nothing of floats."""
     return [
         _worst(_of(rows, pair_class), lambda row: row.ratio(generic=True), limit, goal=pair_class.heading)
         for pair_class, limit in BEST_PEER_LIMITS.items()

@@ -10,20 +10,11 @@ from benchmarks.peers.codecs.zipnn import ZipNN
 from benchmarks.peers.codecs.zstd_alone import ZstdAlone
 from benchmarks.peers.codecs.zstd_patch import ZstdPatch
 
-__all__ = ["CODECS", "HDIFF", "OURS_FAST", "OURS_MAX", "PEERS", "ZIPNN_DELTA", "ZSTD_ALONE", "Codec"]
+__all__ = ["CODECS", "GENERIC_PEERS", "HDIFF", "OURS_FAST", "OURS_MAX", "PEERS", "ZSTD_ALONE", "Codec"]
 
 OURS_FAST, OURS_MAX = Ours("fast"), Ours("max")
 ZSTD_ALONE, HDIFF = ZstdAlone(), HDiff()
-ZIPNN_DELTA = ZipNN(difference=True)
-PEERS: list[Codec] = [
-    ZSTD_ALONE,
-    XzAlone(),
-    Bsdiff(),
-    HDIFF,
-    Xdelta(),
-    ZstdPatch(),
-    ZipNN(difference=False),
-    ZIPNN_DELTA,
-]
+GENERIC_PEERS: list[Codec] = [ZSTD_ALONE, XzAlone(), Bsdiff(), HDIFF, Xdelta(), ZstdPatch()]
+PEERS: list[Codec] = [*GENERIC_PEERS, ZipNN(difference=False), ZipNN(difference=True)]
 _ALL: list[Codec] = [OURS_MAX, OURS_FAST, *PEERS]
 CODECS = {codec.name: codec for codec in _ALL}

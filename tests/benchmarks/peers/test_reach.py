@@ -52,7 +52,7 @@ def test_a_codec_that_failed_is_no_peer() -> None:
     assert failed.best_peer() == ("HDiffPatch", 100)
 
 
-def test_the_xor_counts_as_a_peer_and_is_left_out_of_the_generic_ones() -> None:
+def test_a_codec_of_floats_is_a_peer_but_no_generic_one() -> None:
     rows = [row(PairClass.INT8_FINE_TUNED, ours=55, hdiff=100, xor=80)]
     assert verdict(rows, PairClass.INT8_FINE_TUNED.heading).figure == pytest.approx(55 / 80)
     (generic,) = [v for v in generic_verdicts(rows) if v.goal == PairClass.INT8_FINE_TUNED.heading]
