@@ -48,9 +48,10 @@ class BaseTensors:
         return self._by_name.get(name, [])
 
     def counterparts(self, tensor: TensorRef, data_type: int | None = None) -> list[Counterpart]:
-        """Those of a data type (its own by default) and as many items that it may come from, the likeliest first.
+        """Those of a data type (its own by default) that it may come from, the likeliest first; `values` has as many items.
 
-        Of the same name, unless sampled values have nothing in common; else the one most alike, in whatever layout.
+        Of the same name, unless sampled values have nothing in common; else the one most alike, in whatever layout; else
+        one of the same name with other extents; else what single values tell.
         """
         key = (tensor, tensor.data_type if data_type is None else data_type)
         if key not in self._counterparts:
