@@ -9,11 +9,11 @@ from typing import Any
 
 from agent.config import Config
 from agent.errors import SayFirst, WireInvalid
-from agent.formats import PATCH_FORMATS
 from agent.http import Answer, Client
 from agent.state import Heard, State
 from agent.store import Store
 from agent.wire import PollAnswer, parse_poll_answer
+from delta.versions import READABLE_VERSIONS
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def saying(config: Config, state: State, *, agent_version: str) -> Saying:
     lines = ((model, state.lines[model]) for model in config.models)
     document = {
         "agent_version": agent_version,
-        "patch_formats": list(PATCH_FORMATS),
+        "patch_formats": list(READABLE_VERSIONS),
         "device_class": config.device_class,
         "attributes": {**facts, **config.attributes},
         "installations": [

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from agent.errors import WireInvalid
-from agent.formats import PATCH_FORMATS
+from delta.versions import READABLE_VERSIONS
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 MAX_CONTRACT_BYTES = 64_000
@@ -180,7 +180,7 @@ def parse_offer(document: object, *, max_artifact_bytes: int) -> Offer | None:
     size_bytes = _size(offer.get("size_bytes"), most=None)
     base = parse_sha256(offer.get("base")) if kind == Way.DELTA else None
     patch_format = None if kind == Way.RAW else offer.get("format")
-    if size_bytes > max_artifact_bytes or (kind != Way.RAW and patch_format not in PATCH_FORMATS):
+    if size_bytes > max_artifact_bytes or (kind != Way.RAW and patch_format not in READABLE_VERSIONS):
         return None
     return Offer(Way(kind), sha256, size_bytes, base=base, format=patch_format)
 

@@ -25,7 +25,7 @@ from delta.arrays import Items, Octets
 from delta.contexts import NO_SHIFTS, Shifts
 from delta.corrections import CORRECTIONS
 from delta.errors import MemoryExhausted, OutputMismatch, PatchMalformed, WrongBase
-from delta.format import READABLE_VERSIONS, Container, Header, Identity, Index
+from delta.format import Container, Header, Identity, Index
 from delta.formulas.evaluation import Evaluation
 from delta.layouts import ReadAhead
 from delta.limits import MIB, Deadline, Limits
@@ -34,7 +34,7 @@ from delta.predictors import PREDICTORS
 from delta.spans import Contexts, Piece, Prepared, Span
 from delta.streams import Stream, open_streams
 
-__all__ = ["READABLE_VERSIONS", "Identity", "Limits", "PatchInfo", "apply", "read_info", "verify"]
+__all__ = ["Identity", "Limits", "PatchInfo", "apply", "read_info", "verify"]
 
 _PIECE_ALIGNMENT = 64
 

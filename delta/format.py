@@ -27,11 +27,10 @@ from delta.predictors import PREDICTORS
 from delta.spans import Span
 from delta.streams import BLOCKS, Section, StreamEntry
 from delta.text import codec
+from delta.versions import READABLE_VERSIONS
 
 MAGIC = b"\x89SFD\r\n\x1a\n"
 """As PNG's (RFC 2083 section 12.11): no text, and broken by transfers that change line ends."""
-FORMAT_VERSION = 2
-READABLE_VERSIONS = (1, 2)
 
 _PREFIX = struct.Struct("<8sHH")
 _HEADER = struct.Struct("<8sHHIQ32sQ32sIIIII")
@@ -251,7 +250,7 @@ def encode_index(plain: bytes, *, zstd_level: int, hard: bool) -> tuple[bytes, I
     if hard and len(plain) <= MAX_TEXT_INDEX_BYTES:
         ways.append((codec.encode(plain), IndexCoding.TEXT))
     elif hard:
-        ways.append((lzma_raw.compress(plain, position_bits=0), IndexCoding.LZMA))
+        ways.append((lzma_raw.compress(plain, position_bits=0, literal_bits=1), IndexCoding.LZMA))
     return min(ways, key=lambda way: len(way[0]))
 
 

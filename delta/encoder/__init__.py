@@ -16,7 +16,8 @@ import numpy as np
 from delta import decoder
 from delta.arrays import Octets
 from delta.coders import zstd
-from delta.encoder.effort import SETTINGS, Effort
+from delta.effort import Effort
+from delta.encoder.effort import SETTINGS
 from delta.encoder.plan import draft_plain, draft_structured
 from delta.errors import DeltaError, EncodingFailed, LimitExceeded
 from delta.format import Identity

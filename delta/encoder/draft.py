@@ -16,7 +16,7 @@ from delta.encoder.primer import NO_PRIMER, Primer
 from delta.encoder.terms import Term, TermNumbers
 from delta.encoder.way import ContextPlan, Drawn, InBlocks, InBytes, InContext, Operand, Proposal, Way
 from delta.encoder.writers import WINDOW_BYTES, BlockWriter, TextWriter, code_blocks
-from delta.format import FORMAT_VERSION, Header, Identity, encode_index, serialise_index
+from delta.format import Header, Identity, encode_index, serialise_index
 from delta.layouts import Layout
 from delta.predictors import PREDICTORS
 from delta.predictors.copy import Copy
@@ -24,6 +24,7 @@ from delta.predictors.text import Text
 from delta.spans import Span
 from delta.streams import StreamEntry, reads_base
 from delta.text.codec import MAX_TEXT_BYTES
+from delta.versions import FORMAT_VERSION
 
 SHARED_ITEMS = 1 << 13
 """Tensors with fewer items share blocks with others of their role: a block of its own costs some 100 bytes of bins."""

@@ -1,26 +1,13 @@
-"""How hard the encoder tries. The decoder does not care."""
+"""What an effort means to the encoder. The decoder does not care."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-MAX_BY_DEFAULT_BYTES = 16_000_000
-
-
-class Effort(StrEnum):
-    """`fast` for large files and impatient rollouts, `max` for the fewest bytes."""
-
-    FAST = "fast"
-    MAX = "max"
-
-    @classmethod
-    def for_size(cls, size_bytes: int) -> "Effort":
-        """What is used when nobody asks: `max` up to 16 MB of new file."""
-        return cls.MAX if size_bytes <= MAX_BY_DEFAULT_BYTES else cls.FAST
+from delta.effort import Effort
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an effort means.
+    """What the encoder does at one effort.
 
     Levels of the coders by coder name; how much of a tensor is coded to choose its way (`None`: all); whether items are
     coded in contexts, and text by the coders of many models, which take fewer bytes and more time on both sides.

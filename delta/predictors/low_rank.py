@@ -96,7 +96,7 @@ class LowRank:
     predicted zeros.
     """
 
-    number = 16
+    number = 9
     name = "low_rank"
     operands: tuple[str, ...] = (
         "base_offset",

@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from agent.errors import WireInvalid
-from agent.formats import PATCH_FORMATS
 from agent.wire import Way, parse_json, parse_poll_answer
-from delta.decoder import READABLE_VERSIONS
 from tests.agent.device import MODEL, Device, entry
 from tests.agent.models import release
 from tests.agent.standin import StandIn
@@ -151,7 +149,3 @@ def test_path_from_the_wire_reaches_no_file(device: Device, server: StandIn, evi
     assert device.current() is None
     assert files_outside(device) == before
     assert server.requests("GET", "artifacts/") == []
-
-
-def test_poll_names_the_formats_that_the_decoder_reads() -> None:
-    assert PATCH_FORMATS == READABLE_VERSIONS

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from delta.errors import PatchMalformed, WrongBase
-from delta.format import FORMAT_VERSION
+from delta.versions import FORMAT_VERSION
 from tests.delta.conftest import Models
 
 

@@ -23,10 +23,11 @@ from delta.errors import (
     PatchVersionUnsupported,
     WrongBase,
 )
-from delta.format import FORMAT_VERSION, Header, Identity, serialise_index
+from delta.format import Header, Identity, serialise_index
 from delta.limits import MIB
 from delta.spans import Span
 from delta.streams import STORED, StreamEntry
+from delta.versions import FORMAT_VERSION
 from tests.delta.conftest import Models, build
 
 HEADER_BYTES = 116
@@ -270,7 +271,14 @@ def _limit_address_space() -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "unwanted"), [("delta", "numpy"), ("delta.decoder", "onnx"), ("delta.commands", "numpy")]
+    ("module", "unwanted"),
+    [
+        ("delta", "numpy"),
+        ("delta.decoder", "onnx"),
+        ("delta.commands", "numpy"),
+        ("delta.versions", "numpy"),
+        ("delta.effort", "numpy"),
+    ],
 )
 def test_importing_stays_light(module: str, unwanted: str) -> None:
     code = f"import sys, {module}; sys.exit({unwanted!r} in sys.modules)"

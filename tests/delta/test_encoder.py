@@ -8,8 +8,9 @@ import pytest
 
 from delta import encoder, varints
 from delta.arrays import ordered, unordered
+from delta.effort import MAX_BY_DEFAULT_BYTES
 from delta.encoder import Effort
-from delta.encoder.effort import MAX_BY_DEFAULT_BYTES, SETTINGS
+from delta.encoder.effort import SETTINGS
 from delta.encoder.matcher import Matcher, rolling_hashes
 from delta.encoder.plan import draft_plain
 from delta.errors import EncodingFailed, PatchMalformed

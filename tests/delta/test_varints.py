@@ -13,9 +13,10 @@ from delta import decoder, varints
 from delta.arrays import ITEM_NAMES, ITEM_TYPES
 from delta.coders import zstd
 from delta.errors import PatchMalformed
-from delta.format import FORMAT_VERSION, Header, Identity, serialise_index
+from delta.format import Header, Identity, serialise_index
 from delta.predictors.varints import Varints
 from delta.spans import Span
+from delta.versions import FORMAT_VERSION
 
 BASE = np.arange(-40_000, 40_000, 2, dtype="<i4").tobytes()
 INT32 = ITEM_NAMES.index("i4")

@@ -30,7 +30,7 @@ from delta.encoder.effort import SETTINGS
 from delta.entropy.symbols import Mapping
 from delta.errors import OutputMismatch
 from delta.floats import FLOAT16, FLOAT32
-from delta.format import FORMAT_VERSION, Header, Identity, serialise_index
+from delta.format import Header, Identity, serialise_index
 from delta.formulas import Formula
 from delta.formulas.converted import Clipped, Rounded, Truncated
 from delta.formulas.folded import FoldedBias, Gains, Multiplied, NewBias
@@ -49,6 +49,7 @@ from delta.predictors.zeros import Zeros
 from delta.spans import Span
 from delta.streams import BLOCK_HEADER, BLOCKS, FRAME, LZMA, STORED, TEXT, StreamEntry
 from delta.text import primed
+from delta.versions import FORMAT_VERSION
 from tests.delta.conftest import Models, build
 from tests.properties.delta_mutation import Specimen, load, restored
 
