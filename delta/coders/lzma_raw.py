@@ -14,7 +14,8 @@ MAX_HISTORY_BYTES = 1 << 23
 """The history that a decoder keeps in memory; as much as zstd's."""
 _MAX_POSITION_BITS = 4
 _READ_BYTES = 1 << 16
-_LITERAL_CONTEXT_BITS = 4
+_MAX_LITERAL_BITS = 4
+_LITERAL_BITS = 4
 
 
 def history_bytes(size: int) -> int:
@@ -22,16 +23,20 @@ def history_bytes(size: int) -> int:
     return min(max(1 << (size - 1).bit_length(), MIN_HISTORY_BYTES), MAX_HISTORY_BYTES) if size else MIN_HISTORY_BYTES
 
 
-def compress(plain: bytes | memoryview, *, position_bits: int) -> bytes:
-    """One byte with `position_bits`, then the stream with its end mark. 2 suits records of four bytes, 0 text."""
+def compress(plain: bytes | memoryview, *, position_bits: int, literal_bits: int = _LITERAL_BITS) -> bytes:
+    """One byte with both parameters, then the stream with its end mark.
+
+    A byte is expected by its place modulo 2 ** `position_bits` (2 suits records of four bytes, 0 text), and a literal
+    by the highest `literal_bits` of the byte before.
+    """
     options = {
         "id": lzma.FILTER_LZMA1,
         "preset": 9 | lzma.PRESET_EXTREME,
         "dict_size": history_bytes(len(plain)),
-        "lc": _LITERAL_CONTEXT_BITS,
+        "lc": literal_bits,
         "pb": position_bits,
     }
-    return bytes([position_bits]) + lzma.compress(plain, format=lzma.FORMAT_RAW, filters=[options])
+    return bytes([position_bits << 4 | literal_bits]) + lzma.compress(plain, format=lzma.FORMAT_RAW, filters=[options])
 
 
 class Reader:
@@ -43,10 +48,12 @@ class Reader:
         Raises:
             PatchMalformed: a parameter is out of bounds.
         """
-        (position_bits,) = source.read_exactly(1)
-        if position_bits > _MAX_POSITION_BITS or not MIN_HISTORY_BYTES <= history <= MAX_HISTORY_BYTES:
+        position_bits, literal_bits = divmod(source.read_exactly(1)[0], 16)
+        if position_bits > _MAX_POSITION_BITS or literal_bits > _MAX_LITERAL_BITS:
             raise PatchMalformed("an lzma stream has parameters out of bounds")
-        options = {"id": lzma.FILTER_LZMA1, "dict_size": history, "lc": _LITERAL_CONTEXT_BITS, "pb": position_bits}
+        if not MIN_HISTORY_BYTES <= history <= MAX_HISTORY_BYTES:
+            raise PatchMalformed(f"an lzma stream has a history of {history} bytes")
+        options = {"id": lzma.FILTER_LZMA1, "dict_size": history, "lc": literal_bits, "pb": position_bits}
         self._source = source
         self._decompressor = lzma.LZMADecompressor(format=lzma.FORMAT_RAW, filters=[options])
 

@@ -111,7 +111,9 @@ class TextWriter:
         """
         plain = b"".join(chunk.tobytes() for chunk in self._chunks)
         level = self._settings.zstd_level if primer is None else _TEXT_LEVEL
-        ways = [(STORED, plain, 0), (FRAME, zstd.compress(plain, level=level), 0)]
+        ways = [(STORED, plain, 0)]
+        if not self._settings.hard_text or len(plain) <= _SHORT_BYTES:
+            ways.append((FRAME, zstd.compress(plain, level=level), 0))
         if self._settings.hard_text:
             ways += _hard_ways(plain, primer)
         kind, body, parameter = min(ways, key=lambda way: len(way[1]))
@@ -136,6 +138,8 @@ def _position_bits(plain: bytes) -> int:
 
 _TEXT_LEVEL = 19
 """Of zstd, at any effort: a model has little text, and of what is no model it is all."""
+_SHORT_BYTES = 1 << 20
+"""Above, zstd is not tried where lzma is: it takes as long and loses."""
 _PRIMER_SHARE = 8
 """More of the base than this many times the text costs time and little else."""
 _SAMPLE_BYTES = 1 << 18

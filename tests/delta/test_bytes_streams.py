@@ -49,7 +49,7 @@ def test_lzma_comes_back_in_pieces(plain: bytes, position_bits: int, step: int) 
 
 @pytest.mark.parametrize(
     ("coded", "history"),
-    [(b"\x05abc", 4096), (b"\x02abc", 100), (b"\x02abc", 1 << 24), (b"\x02abc", 4096), (b"", 4096)],
+    [(b"\x05abc", 4096), (b"\x50abc", 4096), (b"\x24abc", 100), (b"\x24abc", 1 << 24), (b"\x24abc", 4096), (b"", 4096)],
 )
 def test_damaged_lzma_is_refused(coded: bytes, history: int) -> None:
     with _opened(coded, StreamEntry(LZMA, 0, 10, len(coded), history)) as (stream,), pytest.raises(PatchMalformed):
