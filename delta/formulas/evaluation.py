@@ -13,8 +13,8 @@ from delta.floats import Floats
 from delta.formulas import OPERATIONS
 from delta.formulas.base import Formula, Kept
 
-MAX_STEPS = 64
-"""Evaluations that one item may cost; the bias of a folded layer takes a dozen."""
+MAX_STEPS = 32
+"""Evaluations that one item may cost; the bias of a folded layer takes some fifteen. Each may hold items of a piece."""
 MAX_KEPT = 1 << 21
 """Numbers kept of all formulas of a patch: a scale of four bytes and a zero point of one for each of a million channels."""
 ITEMS_PER_BYTE = 4

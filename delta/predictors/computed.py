@@ -12,7 +12,7 @@ class Computed:
     name = "computed"
     operands: tuple[str, ...] = ("formula", "item")
     reads_base = False
-    expansion = 64
+    expansion = 32
 
     def predict(self, piece: Piece, sources: Sources) -> Octets:
         formula, item = piece.span.operands

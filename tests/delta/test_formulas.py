@@ -107,7 +107,7 @@ def laid(*operands: int) -> Formula:
     [
         ([Formula(Rounded.number, (0, FLOAT16))], HALF, 16, "does not stand before"),
         ([STORED, Formula(Rounded.number, (7, FLOAT16))], HALF, 16, "does not stand before"),
-        (chain(MAX_STEPS), SINGLE, 32, "more than 64 steps"),
+        (chain(MAX_STEPS), SINGLE, 32, "more than 32 steps"),
         ([Formula(Stored.number, (0, 0, 4))], SINGLE, 32, "kind of float"),
         ([Formula(Stored.number, (0, 1, FLOAT32))], SINGLE, 32, "unknown layout"),
         ([Formula(Stored.number, (4, 0, FLOAT32))], SINGLE, 32, "outside the base"),
