@@ -13,8 +13,8 @@ from delta.entropy.symbols import Mapping, SymbolMap, split_of
 from delta.spans import Contexts
 from delta.streams import CODED, StreamEntry
 
-_BYTES_PER_LANE = 384
-"""A lane costs about two bytes more than its items need, and fewer lanes cost time: half a percent of the stream."""
+_BYTES_PER_LANE = 3072
+"""A lane costs about three bytes more than its items need, and fewer lanes cost time: a thousandth of the stream."""
 _SPLIT_MANTISSA_BITS = 3
 _SAMPLE_ITEMS = 1 << 17
 """What a choice between ways looks at: every n-th item of a larger tensor."""
