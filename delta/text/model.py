@@ -9,6 +9,7 @@ The primer is not coded, so its bits can be counted by numpy instead of followed
 order of what they saw, which costs nothing that could be measured.
 """
 
+from array import array
 from operator import mul
 
 import numpy as np
@@ -31,6 +32,7 @@ _MIN_TABLE_BITS, _MAX_TABLE_BITS = 10, 19
 _RUN_LENGTH = 96
 """From here on the length of a repeat is coded, not its bytes: as few bytes, and several times as fast."""
 _PRIMER_CHUNK = 1 << 13
+_COUNTED_PLACES = 1 << 17
 
 _HALF = logistic.ONE // 2
 _CERTAIN = logistic.ONE - 1
@@ -82,28 +84,39 @@ class Model:
     def _prime(self, primer: bytes) -> None:
         """Fill the tables as if `primer` had been coded, and move to its end."""
         places = np.empty((COUNT, len(primer)), np.int32)
-        for at, byte in enumerate(primer):
-            places[:, at] = self._contexts.places()
-            self._contexts.advance(byte)
+        for start in range(0, len(primer), _PRIMER_CHUNK):
+            found = array("i")
+            for byte in primer[start : start + _PRIMER_CHUNK]:
+                found.extend(self._contexts.places())
+                self._contexts.advance(byte)
+            places[:, start : start + _PRIMER_CHUNK] = np.frombuffer(found, np.intc).reshape(-1, COUNT).T
         octets = np.frombuffer(primer, np.uint8)
         tables = np.frombuffer(self._tables, np.uint8).reshape(_TABLES, -1)
         for table, of_table in zip(tables, places, strict=False):
             self._fill(table, of_table & (table.size - 1), octets)
 
     def _fill(self, table: Octets, places: Places, octets: Octets) -> None:
-        """One table: every bit of `octets` counted in its place."""
-        counts = np.zeros((table.size, 2), np.uint16 if octets.size < 1 << 16 else np.uint32)
+        """One table: every bit of `octets` counted in its place; a part of the table at a time, to save memory."""
+        for first in range(0, table.size, _COUNTED_PLACES):
+            part = table[first : first + _COUNTED_PLACES]
+            counts = self._counted(first, part.size, places, octets)
+            for start in range(0, part.size, _PRIMER_CHUNK):
+                some = counts[start : start + _PRIMER_CHUNK]
+                used = np.flatnonzero(some.any(axis=1))
+                zeros, ones = some[used].T.astype(np.int64)
+                part[start + used] = histories.of_counts(zeros, ones)
+
+    def _counted(self, first: int, size: int, places: Places, octets: Octets) -> npt.NDArray[np.uint32]:
+        """How many zeros and ones came in each of `size` places from `first` on."""
+        counts = np.zeros((size, 2), np.uint32)
         salts_of = np.array(self._salts, np.int32)
         for start in range(0, octets.size, _PRIMER_CHUNK):
             marked = octets[start : start + _PRIMER_CHUNK].astype(np.int32) | 0x100
             for shift in range(7, -1, -1):
-                where = places[start : start + _PRIMER_CHUNK] ^ salts_of[marked >> (shift + 1)]
-                np.add.at(counts, (where, marked >> shift & 1), 1)
-        for start in range(0, table.size, _PRIMER_CHUNK):
-            some = counts[start : start + _PRIMER_CHUNK]
-            used = np.flatnonzero(some.any(axis=1))
-            zeros, ones = some[used].T.astype(np.int64)
-            table[start + used] = histories.of_counts(zeros, ones)
+                where = (places[start : start + _PRIMER_CHUNK] ^ salts_of[marked >> (shift + 1)]) - first
+                inside = (where >= 0) & (where < size)
+                np.add.at(counts, (where[inside], (marked >> shift & 1)[inside]), 1)
+        return counts
 
     def _byte(self, wanted: int) -> None:
         """One byte, bit by bit, the highest first."""
