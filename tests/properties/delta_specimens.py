@@ -31,7 +31,7 @@ from delta.entropy.symbols import Mapping
 from delta.errors import OutputMismatch
 from delta.floats import FLOAT16, FLOAT32
 from delta.format import Header, Identity, serialise_index
-from delta.formulas import Formula
+from delta.formulas import OPERATIONS, Formula
 from delta.formulas.converted import Clipped, Rounded, Truncated
 from delta.formulas.folded import FoldedBias, Gains, Multiplied, NewBias
 from delta.formulas.quantised import BiasCodes, Codes, Nibbles, Scaled, Scales, ZeroPoints
@@ -241,7 +241,8 @@ def _computed() -> Specimen:
         (Formula(NewBias.number, (10, 12, 11)), "<f4", 8),
     ]
     for number, (formula, item, count) in enumerate(listed):
-        sheet.formulas.append(formula)
+        missing = len(OPERATIONS[formula.operation].operands) - len(formula.operands)
+        sheet.formulas.append(replace(formula, operands=(*formula.operands, *[0] * missing)))
         kind = ITEM_TYPES.index(np.dtype(item))
         sheet.spans.append(Span(Computed.number, count * ITEM_TYPES[kind].itemsize, (number, kind)))
     for kind in (ITEM_TYPES.index(np.dtype("<i1")), ITEM_TYPES.index(np.dtype("<u4"))):
