@@ -125,7 +125,7 @@ def _fit(moved: Matrix, old: Items, shape: Shape, *, alike: bool) -> _Fit | None
         shape,
         step=step,
         left=left,
-        right=right.reshape(plan.rank, shape.outer, shape.columns),
+        right=right.reshape(right.shape[0], shape.outer, shape.columns),
         gains=gains,
         row_scales=np.ldexp(1.0, row_exponents),
         column_scales=np.ldexp(1.0, column_exponents).reshape(shape.outer, shape.columns),
@@ -195,7 +195,8 @@ def _ulps(matrix: Matrix, old: Items) -> Matrix:
     """How far from each item, seen as a matrix, the next number of its type is."""
     if old.dtype.kind == "i":
         return np.ones(matrix.shape)
-    ulps: Matrix = np.spacing(np.abs(matrix).astype(old.dtype)).astype(np.float64)
+    tiny = np.finfo(old.dtype).tiny
+    ulps: Matrix = np.spacing(np.maximum(np.abs(matrix).astype(old.dtype), tiny)).astype(np.float64)
     return ulps
 
 
@@ -257,6 +258,8 @@ def _quantised(left: Matrix, right: Matrix, powers: Matrix, unit: float) -> tupl
     left, right = left * (sizes / balance), right * (sizes * balance)[:, None]
     largest = float(max(np.abs(left).max(), np.abs(right).max()))
     step = float(np.float32(max(unit, largest / _LARGEST_FACTOR) ** 2))
+    if not np.isfinite(step) or step < np.finfo(np.float32).tiny:
+        return left[:, :0], right[:0], 0.0
     left, right = np.rint(left / np.sqrt(step)), np.rint(right / np.sqrt(step))
     bound = float(_LARGEST_FACTOR)
     return np.clip(left, -bound, bound), np.clip(right, -bound, bound), step
