@@ -13,6 +13,10 @@ MAX_WINDOW_BYTES = 1 << 23
 """The largest history a frame may ask for: what level 19 uses. zstandard refuses a frame that declares more."""
 
 
+_QUICK_LEVEL = 3
+_ALIKE = 0.97
+
+
 def compress(plain: bytes | memoryview, *, level: int) -> bytes:
     """One frame without content size, checksum or dictionary id: the patch carries sizes and digests itself."""
     parameters = zstandard.ZstdCompressionParameters.from_level(
@@ -24,6 +28,15 @@ def compress(plain: bytes | memoryview, *, level: int) -> bytes:
         window_log=min(23, max(10, len(plain).bit_length())),
     )
     return zstandard.ZstdCompressor(compression_params=parameters).compress(plain)
+
+
+def is_alike(plain: bytes, other: bytes) -> bool:
+    """Whether knowing `other` saves some of the bytes that `plain` takes: not if it is of another kind altogether."""
+    if not other:
+        return False
+    known = zstandard.ZstdCompressionDict(other, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+    alone = zstandard.ZstdCompressor(level=_QUICK_LEVEL).compress(plain)
+    return len(zstandard.ZstdCompressor(level=_QUICK_LEVEL, dict_data=known).compress(plain)) < _ALIKE * len(alone)
 
 
 def decompress(coded: bytes, size: int) -> bytes:

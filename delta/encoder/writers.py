@@ -8,7 +8,7 @@ import numpy as np
 from delta.arrays import ITEM_TYPES, Items, Octets
 from delta.coders import CODERS, lzma_raw, pco, stored, zstd
 from delta.encoder.effort import Settings
-from delta.encoder.primer import Primer
+from delta.encoder.primer import NO_PRIMER, Primer
 from delta.streams import BLOCK_HEADER, BLOCKS, FRAME, LZMA, STORED, TEXT, StreamEntry
 from delta.text import codec, primed
 
@@ -124,6 +124,8 @@ def _hard_ways(plain: bytes, primer: Primer | None) -> Iterator[tuple[int, bytes
     """Kind, bytes and parameter of the codings that take long."""
     if primer is not None and 0 < len(plain) <= codec.MAX_TEXT_BYTES:
         before = primer.limited(_PRIMER_SHARE * len(plain))
+        if not zstd.is_alike(plain, before.text):
+            before = NO_PRIMER
         yield TEXT, primed.write(plain, before.ranges, before.text), len(before.text)
         return
     yield LZMA, lzma_raw.compress(plain, position_bits=_position_bits(plain)), lzma_raw.history_bytes(len(plain))
