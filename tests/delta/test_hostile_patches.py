@@ -202,18 +202,18 @@ def test_time_runs_out_within_one_draw(tmp_path: Path) -> None:
 
 
 def test_time_runs_out_while_weights_are_looked_at_in_advance(tmp_path: Path) -> None:
-    """Scales need all weights. Twenty are needed for one item, each of weights that lie apart: 300,000 reads."""
+    """Scales need all weights. Ten are needed for one item, each of weights that lie apart: 300,000 reads."""
     base = bytes(8 * MIB)
-    count = 1 << 14
+    count = 1 << 15
     apart = Layout((1,), (1,), tuple((7_919 * item) % (1 << 20) * 4 for item in range(count)))
     formulas = [Formula(Stored.number, (0, 1, FLOAT32))]
-    for channels in range(1, 21):
+    for channels in range(1, 11):
         product = len(formulas) - 1
         told = {"weights": product + 1, "count": count, "channels": channels, "inner": 1, "below": 127, "above": 127}
         formulas.append(Formula(Stored.number, (4 * channels, 1, FLOAT32)))
         formulas.append(Formula(Scales.number, tuple(told.get(name, 0) for name in Scales.operands)))
         formulas.append(Formula(Multiplied.number, (product, product + 2, channels, 1)))
-    spans = [Span(Zeros.number, 20 * count // 4, ()), Span(Computed.number, 4, (len(formulas) - 1, _SINGLE))]
+    spans = [Span(Zeros.number, 10 * count // 4, ()), Span(Computed.number, 4, (len(formulas) - 1, _SINGLE))]
     patch = patch_of(spans, [], base=base, layouts=(apart,), formulas=tuple(formulas))
     with pytest.raises(LimitExceeded, match="wall_s") as caught:
         apply(tmp_path, patch, base, Limits(wall_s=0.2))
