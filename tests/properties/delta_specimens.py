@@ -300,6 +300,7 @@ def _encoded() -> list[Specimen]:
         "fine-tuned": (fp32, build({"w": tuned})),
         "quantised": (fp32, _quantised(weights)),
         "requantised": (_quantised(weights), _quantised(tuned)),
+        "on-a-grid": (fp32, _quantised(weights, 1.13)),
         "halved": (fp32, build({"w": weights.astype(np.float16)})),
         "packed": (None, fp32),
         "transposed": (fp32, build({"w": np.ascontiguousarray(weights.transpose(1, 0, 2, 3))})),
@@ -315,9 +316,9 @@ def _encoded() -> list[Specimen]:
     return made
 
 
-def _quantised(weights: NDArray[np.float32]) -> bytes:
-    """Codes with a scale for each channel."""
-    scales = (np.abs(weights).max((1, 2, 3)) / np.float32(127)).astype(np.float32)
+def _quantised(weights: NDArray[np.float32], wider: float = 1.0) -> bytes:
+    """Codes with a scale for each channel, that of its peak, or one so much wider that does not follow from weights."""
+    scales = (np.abs(weights).max((1, 2, 3)) * np.float32(wider) / np.float32(127)).astype(np.float32)
     codes = np.rint(weights / scales[:, None, None, None]).astype(np.int8)
     return build({"w_scale": scales, "w_zero_point": np.zeros(32, np.int8), "w_quantized": codes})
 
