@@ -82,8 +82,12 @@ def test_the_document_lists_every_number_the_code_uses() -> None:
     assert rows("Coders") == [(number, CODERS[number].NAME) for number in sorted(CODERS)]
     assert rows("Coded streams") == [(mapping.value, mapping.name.lower()) for mapping in Mapping]
     assert rows("Item types") == list(enumerate(ITEM_NAMES))
-    assert len(re.findall(r"^\| \d [a-z]+ \|", DOCUMENT.split("## Streams\n")[1].split("\n## ")[0], re.MULTILINE)) == len(KINDS)
-    assert len(re.findall(r"^\| \d \|", DOCUMENT.split("## Contexts\n")[1].split("\n## ")[0], re.MULTILINE)) == len(LEVELS)
+    assert len(
+        re.findall(r"^\| \d [a-z]+ \|", DOCUMENT.split("## Streams\n")[1].split("\n## ")[0], re.MULTILINE)
+    ) == len(KINDS)
+    assert len(re.findall(r"^\| \d \|", DOCUMENT.split("## Contexts\n")[1].split("\n## ")[0], re.MULTILINE)) == len(
+        LEVELS
+    )
 
 
 @pytest.mark.parametrize("registry", [PREDICTORS, CORRECTIONS], ids=["predictors", "corrections"])
