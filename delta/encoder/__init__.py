@@ -8,7 +8,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +75,7 @@ def encode(base: Path | None, new: Path, patch: Path, *, effort: Effort | None =
     )
 
 
+_SMALL_BYTES = 4096
 _CLEARLY_SMALLER = 0.75
 """Share of what zstd needs at level 1, below which no level of it is tried; on weights they differ by a few percent."""
 _CLEARLY_SMALLER_TEXT = 0.5
@@ -85,17 +86,27 @@ _LIMITS = Limits(output_bytes=1 << 62, wall_s=24 * 3600.0)
 
 
 def _candidates(base: Octets | None, new: Octets, effort: Effort) -> list[list[bytes]]:
-    """The patch by structure and, where it might be smaller, the one by a general compressor alone; the smaller first."""
+    """Patches by structure and, where it might be smaller, one by a general compressor alone; the smallest first.
+
+    A small patch is all text and index, so there other ways with the text are tried: they weigh against each other.
+    """
     settings = SETTINGS[effort]
     target = _identity(new)
     base_identity = None if base is None else _identity(base)
     draft = draft_structured(base, new, settings)
-    structured = list(draft.serialise(base_identity, target))
+    found = [list(draft.serialise(base_identity, target))]
+    size = _size(found[0])
+    if size < _SMALL_BYTES and settings.hard_text and base is not None:
+        for way in (replace(settings, whole_text=False), replace(settings, hard_text=False)):
+            found.append(list(draft_structured(base, new, way).serialise(base_identity, target)))
     clearly = _CLEARLY_SMALLER if draft.text_bytes < _MOSTLY * new.size else _CLEARLY_SMALLER_TEXT
-    if sum(map(len, structured)) < clearly * len(zstd.compress(new.data, level=1)):
-        return [structured]
-    plain = list(draft_plain(new, settings).serialise(None, target))
-    return sorted((structured, plain), key=lambda pieces: sum(map(len, pieces)))
+    if size >= clearly * len(zstd.compress(new.data, level=1)):
+        found.append(list(draft_plain(new, settings).serialise(None, target)))
+    return sorted(found, key=_size)
+
+
+def _size(pieces: list[bytes]) -> int:
+    return sum(map(len, pieces))
 
 
 def _write_first_that_fits(base: Path | None, partial: Path, candidates: list[list[bytes]]) -> str:

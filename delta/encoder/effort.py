@@ -10,7 +10,8 @@ class Settings:
     """What the encoder does at one effort.
 
     Levels of the coders by coder name; how much of a tensor is coded to choose its way (`None`: all); whether items are
-    coded in contexts, and text by the coders of many models, which take fewer bytes and more time on both sides.
+    coded in contexts, and text by the coders of many models, which take fewer bytes and more time on both sides; whether
+    short text is left whole for these, or what the base has of it copied.
     """
 
     levels: dict[str, int]
@@ -18,6 +19,7 @@ class Settings:
     sample_items: int | None
     contexts: bool
     hard_text: bool
+    whole_text: bool = True
 
 
 SETTINGS = {

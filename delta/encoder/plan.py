@@ -56,7 +56,8 @@ class _Planner:
         chosen = [(tensor, self._proposal(tensor)) for tensor in self._scene.in_order()]
         placed = [(tensor, proposal) for tensor, proposal in chosen if proposal is not None]
         text_bytes = self._new.size - sum(tensor.size for tensor, _ in placed)
-        self._text_is_short = self._settings.hard_text and text_bytes <= MAX_TEXT_BYTES
+        is_whole = self._settings.hard_text and self._settings.whole_text
+        self._text_is_short = is_whole and text_bytes <= MAX_TEXT_BYTES
         self._covers = self._find_covers([tensor for tensor, _ in placed])[::-1]
         at = 0
         for tensor, proposal in placed:

@@ -28,7 +28,7 @@ _TABLES = COUNT + 2
 """Two more hold what followed when a certain byte was expected."""
 _INPUTS = _TABLES + 1
 """One more is the expectation itself."""
-_MIN_TABLE_BITS, _MAX_TABLE_BITS = 10, 19
+_MIN_TABLE_BITS, _MAX_TABLE_BITS = 10, 18
 _RUN_LENGTH = 96
 """From here on the length of a repeat is coded, not its bytes: as few bytes, and several times as fast."""
 _PRIMER_CHUNK = 1 << 13
