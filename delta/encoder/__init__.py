@@ -97,8 +97,8 @@ def _candidates(base: Octets | None, new: Octets, effort: Effort) -> list[list[b
     found = [list(draft.serialise(base_identity, target))]
     size = _size(found[0])
     if size < _SMALL_BYTES and settings.hard_text and base is not None:
-        for way in (replace(settings, whole_text=False), replace(settings, hard_text=False)):
-            found.append(list(draft_structured(base, new, way).serialise(base_identity, target)))
+        other_ways = (replace(settings, whole_text=False), replace(settings, hard_text=False))
+        found += [list(draft_structured(base, new, way).serialise(base_identity, target)) for way in other_ways]
     clearly = _CLEARLY_SMALLER if draft.text_bytes < _MOSTLY * new.size else _CLEARLY_SMALLER_TEXT
     if size >= clearly * len(zstd.compress(new.data, level=1)):
         found.append(list(draft_plain(new, settings).serialise(None, target)))
