@@ -12,6 +12,7 @@ from pytest_django.fixtures import Settings
 from rest_framework.test import APIClient
 
 from registry.deltas.building import build_patch
+from registry.deltas.formats import BUILT_FORMAT
 from registry.errors import StoreUnavailable
 from registry.models import Artifact, Patch
 from registry.signals import artifact_served
@@ -125,7 +126,7 @@ def test_download_is_sent_to_the_bucket_which_serves_the_bytes(s3_settings: Sett
 @pytest.mark.django_db
 def test_patch_is_built_from_files_in_the_bucket(s3_settings: Settings, artifact_store: ArtifactStore) -> None:
     old, new = (make_artifact(onnx_model(1, width=400, noise=noise)) for noise in (0.0, 1e-4))
-    patch = build_patch(patch_id=Patch.objects.create(base=old, target=new, patch_format=1).pk)
+    patch = build_patch(patch_id=Patch.objects.create(base=old, target=new, patch_format=BUILT_FORMAT).pk)
     assert patch is not None
     assert patch.state == Patch.State.READY, patch.failure
     assert patch.artifact is not None
