@@ -8,6 +8,7 @@ import pytest
 
 from agent import disk
 from agent.outbox import MAX_EVENTS, Outbox
+from delta.versions import READABLE_VERSIONS
 from tests.agent.device import MODEL, Device, entry
 from tests.agent.models import release
 from tests.agent.standin import CREDENTIAL, StandIn, sha256
@@ -23,7 +24,7 @@ def test_device_says_first_and_asks_after_that(device: Device, server: StandIn) 
     device.cycle()
     assert [seen.method for seen in server.seen] == ["POST", "GET", "GET"]
     assert server.said is not None
-    assert server.said["patch_formats"] == [1]
+    assert server.said["patch_formats"] == list(READABLE_VERSIONS)
     assert server.said["attributes"]["site"] == "berlin"
     assert int(server.said["attributes"]["ram_mib"]) > 0, "facts of the machine, from the facts child"
 

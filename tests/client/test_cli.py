@@ -128,6 +128,7 @@ def test_command_of_an_extra_that_is_not_installed_names_the_extra(
 def test_ctrl_c_is_130_without_a_traceback(server: StandIn) -> None:
     code = (
         "import client.cli, signal, sys, os, client.commands.models as models;"
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"  # a shell's background job ignores it from birth
         "models.run = lambda args: os.kill(os.getpid(), signal.SIGINT);"
         "sys.exit(client.cli.main(['models', 'list']))"
     )
