@@ -161,6 +161,8 @@ class _Sources:
     def base_items(self, offset: int, layout: int, width: int, first: int, count: int) -> Octets:
         if not layout:
             return self.base(offset + first * width, count * width)
+        if not 0 <= offset <= self._base.size_bytes:
+            raise PatchMalformed(f"a span reads at {offset}, outside the base")
         if layout > len(self._index.layouts):
             raise PatchMalformed(f"unknown layout {layout}")
         return self._ahead.items(self._index.layouts[layout - 1], offset, width, first, count)

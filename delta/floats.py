@@ -83,3 +83,11 @@ def _nearest_bfloat16(numbers: Floats) -> Items:
     upper: Items = ((bits.astype("<u8") + half) >> np.uint64(16)).astype("<u2")
     upper[np.isnan(single)] = _QUIET_BFLOAT16
     return upper
+
+
+def is_finite(bits: int) -> bool:
+    """Whether the integer is the pattern of a float32 that is neither infinite nor no number."""
+    return bits < 1 << 32 and bits & _EXPONENT != _EXPONENT
+
+
+_EXPONENT = 0x7F800000

@@ -12,6 +12,7 @@ from delta.errors import PatchMalformed
 from delta.spans import Piece, Sources
 
 MAX_ENTRIES = 4096
+_MAX_INDEX_BYTES = 2
 
 
 def nearest(values: Items, palette: Items) -> npt.NDArray[np.int64]:
@@ -22,7 +23,8 @@ def nearest(values: Items, palette: Items) -> npt.NDArray[np.int64]:
     """
     above = np.minimum(np.searchsorted(palette, values), palette.size - 1)
     below = np.maximum(above - 1, 0)
-    nearer_below = values - palette[below] <= palette[above] - values
+    # Differences are unsigned: one that would be negative tells nothing.
+    nearer_below = (values <= palette[above]) & (values - palette[below] <= palette[above] - values)
     return np.where((values <= palette[below]) | nearer_below, below, above)
 
 
@@ -44,8 +46,8 @@ class Palette:
         expected = expected_indices(predicted.view(ITEM_TYPES[item]), palette.view(ITEM_TYPES[item]))
         contexts = sources.contexts(context, expected.astype("<u4"), piece.start // kind.itemsize)
         drawn = sources.draw(stream, count, contexts)
-        if drawn.dtype.kind != "u":
-            raise PatchMalformed("indices into a palette must be unsigned")
+        if drawn.dtype.kind != "u" or drawn.dtype.itemsize > _MAX_INDEX_BYTES:
+            raise PatchMalformed("indices into a palette must be unsigned, of one or two bytes")
         return octets(palette[(expected + drawn.astype(np.int64)) % entries])
 
 

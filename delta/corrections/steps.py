@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from delta.arrays import Items, Octets, octets
 from delta.errors import PatchMalformed
+from delta.floats import is_finite
 from delta.spans import Piece, Sources
 
 Weights = npt.NDArray[np.float32]
@@ -30,8 +31,8 @@ class Steps:
 
     def correct(self, predicted: Octets, piece: Piece, sources: Sources) -> Octets:
         stream, context, step_bits = piece.span.correction_operands
-        if step_bits >= 1 << 32 or sources.item_type(stream).kind != "i":
-            raise PatchMalformed("steps need a float32 step and signed codes")
+        if not is_finite(step_bits) or sources.item_type(stream).kind != "i":
+            raise PatchMalformed("steps need a finite float32 step and signed codes")
         count = piece.items(4)
         contexts = sources.contexts(context, predicted.view("<u4"), piece.start // 4)
         codes = sources.draw(stream, count, contexts)

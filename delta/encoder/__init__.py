@@ -1,13 +1,13 @@
 """Making a patch: reads both files, understands ONNX, tries, measures, and proves the result by decoding it.
 
-Same files and effort, same patch bytes. Memory is linear in the files (they are mapped, and the coded streams kept), so
-it runs on a server or in CI, never on a device.
+Same files and effort, same patch bytes, on one machine: elsewhere eigenvectors may differ in their last bits. Memory is
+linear in the files (they are mapped, and the coded streams kept), so it runs on a server or in CI, never on a device.
 """
 
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -85,10 +85,11 @@ _LIMITS = Limits(output_bytes=1 << 62, wall_s=24 * 3600.0)
 """What a patch may ask for: in memory and spans what every decoder allows by itself; size and time are the caller's."""
 
 
-def _candidates(base: Octets | None, new: Octets, effort: Effort) -> list[list[bytes]]:
+def _candidates(base: Octets | None, new: Octets, effort: Effort) -> Iterator[list[bytes]]:
     """Patches by structure and, where it might be smaller, one by a general compressor alone; the smallest first.
 
-    A small patch is all text and index, so there other ways with the text are tried: they weigh against each other.
+    A small patch is all text and index, so there other ways with the text are tried: they weigh against each other. Who
+    refuses all of these, for their limits, is offered one with little to keep in memory, and one without structure.
     """
     settings = SETTINGS[effort]
     target = _identity(new)
@@ -102,14 +103,17 @@ def _candidates(base: Octets | None, new: Octets, effort: Effort) -> list[list[b
     clearly = _CLEARLY_SMALLER if draft.text_bytes < _MOSTLY * new.size else _CLEARLY_SMALLER_TEXT
     if size >= clearly * len(zstd.compress(new.data, level=1)):
         found.append(list(draft_plain(new, settings).serialise(None, target)))
-    return sorted(found, key=_size)
+    yield from sorted(found, key=_size)
+    frugal = SETTINGS[Effort.FAST]
+    yield list(draft_structured(base, new, frugal).serialise(base_identity, target))
+    yield list(draft_plain(new, frugal).serialise(None, target))
 
 
 def _size(pieces: list[bytes]) -> int:
     return sum(map(len, pieces))
 
 
-def _write_first_that_fits(base: Path | None, partial: Path, candidates: list[list[bytes]]) -> str:
+def _write_first_that_fits(base: Path | None, partial: Path, candidates: Iterable[list[bytes]]) -> str:
     """Write the first candidate that a decoder with its own limits accepts, and prove it; its sha256."""
     refusal: DeltaError | None = None
     for pieces in candidates:

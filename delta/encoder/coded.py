@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from delta.arrays import ITEM_TYPES, Items
+from delta.arrays import Items
 from delta.encoder.distributions import Distributions, distribute
 from delta.encoder.effort import Settings
 from delta.entropy import bits, rans, tables
@@ -16,6 +16,7 @@ from delta.streams import CODED, StreamEntry
 _BYTES_PER_LANE = 3072
 """A lane costs about three bytes more than its items need, and fewer lanes cost time: a thousandth of the stream."""
 _SPLIT_MANTISSA_BITS = 3
+_MAX_CONTEXTS = 4096
 _SAMPLE_ITEMS = 1 << 17
 """What a choice between ways looks at: every n-th item of a larger tensor."""
 
@@ -29,7 +30,7 @@ def symbol_map(mapping: Mapping, items: Items) -> SymbolMap:
 
 def coded_bits(mapping: Mapping, items: Items, contexts: Contexts) -> float:
     """About how many bits these items take in a stream, their share of its tables included; of many, a sample's."""
-    stride = max(items.size // _SAMPLE_ITEMS, 1)
+    stride = max(items.size // _SAMPLE_ITEMS, 1) | 1  # odd, or columns of a matrix would be left out
     items, contexts, total = items[::stride], contexts[::stride], items.size
     symbols, _, widths = symbol_map(mapping, items).split(items)
     shared = distribute(symbols, contexts, int(contexts.max()) + 1)
@@ -47,6 +48,10 @@ class CodedWriter:
         self._contexts: list[Contexts] = []
         self._firsts: dict[str, int] = {}
         self._context_count = 0
+
+    def has_room(self, group: str, count: int) -> bool:
+        """Whether the stream has a group, or may take it: more contexts would take more time than they save bytes."""
+        return group in self._firsts or self._context_count + count <= _MAX_CONTEXTS
 
     def first_context(self, group: str, count: int) -> int:
         """Where the contexts of a group begin; all members of a group have the same `count`."""
@@ -90,10 +95,6 @@ class CodedWriter:
         parts = (header.serialise(), tables_coded, states.astype("<u4").tobytes(), words, bits_coded)
         slots = len(levels) << precision
         return StreamEntry(CODED, self._item, items.size, header.coded_bytes, slots), iter(parts)
-
-    @property
-    def item_type(self) -> np.dtype[np.generic]:
-        return ITEM_TYPES[self._item]
 
 
 def _precision(table_count: int) -> int:

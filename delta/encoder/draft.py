@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import count
 
 import numpy as np
 
@@ -178,10 +179,14 @@ class Draft:
         return _Draw(key)
 
     def _draw_in_context(self, drawn: InContext) -> _Draw:
-        key = (drawn.role, f"{drawn.items.dtype.str} {drawn.plan.mapping.name}")
-        if key not in self._coded:
-            number = ITEM_TYPES.index(drawn.items.dtype)
-            self._coded[key] = CodedWriter(number, drawn.plan.mapping, self._settings)
+        coding = f"{drawn.items.dtype.str} {drawn.plan.mapping.name}"
+        for part in count():
+            key = (drawn.role, f"{coding} {part}")
+            if key not in self._coded:
+                number = ITEM_TYPES.index(drawn.items.dtype)
+                self._coded[key] = CodedWriter(number, drawn.plan.mapping, self._settings)
+            if self._coded[key].has_room(drawn.plan.group, drawn.plan.count):
+                break
         writer = self._coded[key]
         first = writer.first_context(drawn.plan.group, drawn.plan.count)
         writer.add(drawn.items, drawn.contexts + np.uint16(first))

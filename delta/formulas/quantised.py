@@ -144,7 +144,8 @@ def _grid(formula: Formula, values: Values) -> Grid:
     if code_type >= len(BOUNDS) or not below + above or below > 128 or above > 255:
         raise PatchMalformed("weights are to be quantised to an unknown type or range")
     rule = Rule(code_type, below, above, laying)
-    if laying > ASYMMETRIC_ROUNDED or (rule.in_blocks and (below or not above)):
+    out_of_range = below or not above or above > BOUNDS[code_type][1]
+    if laying > ASYMMETRIC_ROUNDED or (rule.in_blocks and out_of_range):
         raise PatchMalformed("weights are to be quantised in an unknown way, or in blocks to codes below zero")
     return values.once(formula, count, 2 * channels, lambda: quantisation.grid_of(*_peaks(formula, values), rule))
 

@@ -3,7 +3,7 @@
 Fine-tuning moves a layer mostly within few directions (Aghajanyan et al. 2020, https://arxiv.org/abs/2012.13255; Hu et
 al. 2021, LoRA, https://arxiv.org/abs/2106.09685), so few factors explain much of the change, and corrections need fewer
 bits. The factors are small integers: their products add up exactly in float64 whatever the order of additions, so any
-BLAS gives the same sums; one multiplication and one addition per weight follow, which IEEE 754 fixes.
+BLAS gives the same sums; two multiplications and one addition per weight follow, which IEEE 754 fixes.
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from delta.arrays import ITEM_TYPES, Items, Octets, octets
 from delta.errors import PatchMalformed
+from delta.floats import is_finite
 from delta.spans import Piece, Sources
 
 Factors = npt.NDArray[np.float64]
@@ -77,6 +78,7 @@ class Change:
             outer, row = divmod(start, self.shape.rows)
             count = min(stop - start, self.shape.rows - row)
             sums = self.left[row : row + count] @ self.right[:, outer]
+            sums += 0.0  # a zero sum is positive, whichever sign a BLAS gave it
             sums *= self.row_scales[row : row + count, None]
             sums *= self.column_scales[outer]
             parts.append(sums)
@@ -133,7 +135,7 @@ def _drawn_change(piece: Piece, sources: Sources) -> Change:
     shape = Shape(outer, rows, columns)
     length = rows + outer * columns
     count = (rank + has_scales) * length + has_gains * rows
-    if not shape.items or columns > MAX_ROW_ITEMS or max(has_scales, has_gains) > 1 or step_bits >= 1 << 32:
+    if not shape.items or columns > MAX_ROW_ITEMS or max(has_scales, has_gains) > 1 or not is_finite(step_bits):
         raise PatchMalformed("a low-rank span has an empty matrix, rows that are too long, or a wrong step")
     if not count or rank > MAX_RANK or max(count, length) > MAX_FACTORS or sources.item_type(stream) != np.dtype("<i2"):
         raise PatchMalformed("a low-rank span has no factors, too many, or factors of another type")

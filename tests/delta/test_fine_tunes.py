@@ -7,9 +7,10 @@ import numpy.typing as npt
 import pytest
 
 from delta import decoder
+from delta.corrections.palette import expected_indices
 from delta.encoder import Effort, encode
 from delta.encoder.ways.steps import find_step
-from delta.predictors.low_rank import Change, Shape
+from delta.predictors.low_rank import MAX_FACTORS, Change, Shape
 from tests.delta.conftest import build
 
 Weights = npt.NDArray[np.float32]
@@ -138,3 +139,35 @@ def test_weights_that_share_values_cost_their_indices(tmp_path: Path) -> None:
 def test_a_hint_of_many_values_is_no_palette(tmp_path: Path) -> None:
     info = made(tmp_path, {"w": LAYER[:8]}, {"w": LAYER})
     assert not any("palette" in method for method in info.spans)
+
+
+def test_a_table_longer_than_factors_may_be_is_no_matrix(tmp_path: Path) -> None:
+    rows = np.ones((MAX_FACTORS + 1, 2), np.float32)
+    info = made(tmp_path, {"w": rows}, {"w": rows * np.float32(1.5)})
+    assert not any("low_rank" in method for method in info.spans)
+
+
+def test_more_palettes_than_a_stream_has_contexts_for(tmp_path: Path) -> None:
+    values = np.sort(NUMBERS.normal(0, 1, (1100, 6)).astype(np.float32), axis=1)
+    tensors = {f"t{number}": NUMBERS.choice(row, 200) for number, row in enumerate(values)}
+    info = made(tmp_path, {"other": LAYER[:4, :4]}, tensors)
+    assert info.patch_bytes < sum(tensor.nbytes for tensor in tensors.values()) / 4
+
+
+def test_a_change_of_nothing_but_a_subnormal_has_no_step() -> None:
+    old = np.ones(16, np.float32)
+    old[7] = -9e-45
+    new = old.copy()
+    new[7] = -0.0
+    assert find_step(new, old) is None
+
+
+def test_the_nearest_entry_is_the_nearest_beyond_both_ends_too() -> None:
+    palette = np.sort(NUMBERS.normal(0, 1, 9)).astype(np.float32)
+    values = NUMBERS.normal(0, 3, 5000).astype(np.float32)
+    found = expected_indices(values, palette)
+    assert (found[values >= palette[-1]] == 8).all()
+    assert (found[values <= palette[0]] == 0).all()
+    between = (values > palette[0]) & (values < palette[-1])
+    below = np.searchsorted(palette, values[between]) - 1
+    assert ((found[between] == below) | (found[between] == below + 1)).all()

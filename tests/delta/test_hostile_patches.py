@@ -12,9 +12,10 @@ import pytest
 from pcodec import ChunkConfig, DeltaSpec, ModeSpec, PagingSpec, wrapped
 
 from delta import decoder, varints
-from delta.arrays import ITEM_TYPES, Items
+from delta.arrays import ITEM_NAMES, ITEM_TYPES, Items
 from delta.coders import pco, stored, zstd
 from delta.contexts import NOTHING, ContextModel
+from delta.corrections.steps import Steps
 from delta.decoder import Limits
 from delta.effort import Effort
 from delta.encoder import encode
@@ -339,3 +340,25 @@ def test_a_good_apply_reads_the_base_once(tmp_path: Path) -> None:
 def read_bytes() -> int:
     """What this process has read from files so far."""
     return int(Path("/proc/self/io").read_text().split("rchar:")[1].split()[0])
+
+
+def test_offsets_that_grow_beyond_any_file_are_refused(tmp_path: Path) -> None:
+    """A layout that is all padding reads nothing, so nothing else would look at its offset."""
+    padding = Layout((64,), (1,), (), (0,))
+    runs = Layout((8,), (1,), tuple(range(0, 64, 8)))
+    far = (1 << 62) - 1
+    spans = [Span(Relaid.number, 64, (far * turn, 1, 0)) for turn in (1, 2, 3)]
+    spans.append(Span(Relaid.number, 64, (far * 3, 2, 0)))
+    patch = patch_of(spans, [], base=bytes(4096), layouts=(padding, runs))
+    with pytest.raises(WrongBase) as caught:  # the digest that patches have here is of no file
+        apply(tmp_path, patch, bytes(4096))
+    assert isinstance(caught.value.__cause__, PatchMalformed)
+    assert "outside the base" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("bits", [0x7F800000, 0xFF800000, 0x7FC00000, 1 << 32])
+def test_steps_that_are_no_finite_number_are_refused(tmp_path: Path, bits: int) -> None:
+    span = Span(Zeros.number, 4, (), Steps.number, (0, 0, bits))
+    patch = patch_of([span], [(StreamEntry(STORED, ITEM_NAMES.index("i2"), 1, 2, 0), bytes(2))])
+    with pytest.raises(PatchMalformed, match="finite"):
+        apply(tmp_path, patch)

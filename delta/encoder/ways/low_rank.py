@@ -94,7 +94,7 @@ def _shapes(dims: tuple[int, ...]) -> list[Shape]:
 def _fit(moved: Matrix, old: Items, shape: Shape, *, alike: bool) -> _Fit | None:
     """A change for one matrix; with `alike`, of rows and columns scaled to be so, and none where they are already."""
     matrix = _as_matrix(moved, shape)
-    if not 1 < min(matrix.shape) <= _MAX_SIDE:
+    if not 1 < min(matrix.shape) <= _MAX_SIDE or 4 * sum(matrix.shape) > MAX_FACTORS:
         return None
     old_matrix = _as_matrix(old.astype(np.float64), shape)
     ulps = _ulps(old_matrix, old)
@@ -176,7 +176,8 @@ def _ranked(powers: Matrix, power: float, least: int, sample: _Sample) -> _Plan:
     Noise of rounded factors may add what finer factors would cost (the sum's derivative is 0).
     """
     length, count = sum(sample.shape), prod(sample.shape)
-    ranks = np.arange(min(powers.size, MAX_RANK, MAX_FACTORS // length - 1) + 1)
+    # Of what may be drawn, one part is for the scales and one for the gains.
+    ranks = np.arange(min(powers.size, MAX_RANK, MAX_FACTORS // length - 2) + 1)
     explained = np.concatenate((np.zeros(1), np.cumsum(powers)))[ranks]
     shares = np.maximum(power - explained, 0) / max(power - explained[least], 1e-300)
     noises = (shares + sample.floor) * np.minimum(ranks * length / count, 0.3)
@@ -271,7 +272,7 @@ def _ways(tensor: TensorRef, values: Items, old: Counterpart, old_values: Items,
     components = np.concatenate(
         (change.left.T, change.right.reshape(rank, -1 if rank else length - shape.rows)), axis=1
     )
-    scales = np.log2(np.concatenate((change.row_scales, change.column_scales.reshape(-1))))
+    scales = np.rint(np.log2(np.concatenate((change.row_scales, change.column_scales.reshape(-1)))))
     parts = [*components, *([scales] if scales.any() else []), *([change.gains] if change.gains.any() else [])]
     drawn = np.concatenate(parts).astype("<i2")
     operands = (
@@ -289,6 +290,6 @@ def _ways(tensor: TensorRef, values: Items, old: Counterpart, old_values: Items,
     sizes = np.array([np.sqrt(np.square(part).mean()) for part in parts])
     classes = np.clip(np.rint(2 * np.log2(sizes + 0.01)), 0, _CLASSES - 1).astype(np.int16)
     plan = ContextPlan(Mapping.TOKENS, "factors", count=_CLASSES, shifts=classes, inner=length)
-    guess = InContext("factors", drawn, plan, plan.contexts(drawn))
+    guess = InContext("factors", drawn, plan, plan.contexts(np.zeros_like(drawn)))
     prediction = Prediction(LowRank.number, operands, change.applied(old_values, 0), guess)
     yield from in_context(tensor, values, prediction)

@@ -57,6 +57,8 @@ def find_step(new: Weights, old: Weights) -> tuple[np.float32, Items] | None:
         return None
     refined = float((change * codes).sum() / np.square(codes).sum())
     for step in _near(refined):
+        if not 0 < step < np.inf:
+            continue
         codes = np.rint(change / float(step))
         if np.abs(codes).max() < MAX_CODE and _same(moved(old, codes, step), new):
             return step, codes.astype("<i2")
@@ -83,7 +85,7 @@ def _near(step: float) -> Iterator[np.float32]:
     pattern = int(exact.view(np.uint32))
     yield np.uint32((pattern + 0x8000) & 0xFFFF0000).view(np.float32)
     for distance in sorted(range(-_NEIGHBOURS, _NEIGHBOURS + 1), key=abs):
-        yield np.uint32(pattern + distance).view(np.float32)
+        yield np.uint32(max(pattern + distance, 0)).view(np.float32)
 
 
 def _same(one: Weights, other: Weights) -> bool:
