@@ -91,25 +91,6 @@ def way_table(target: Artifact) -> WayTable:
     return way_tables([target])[target.sha256]
 
 
-def ways_to(*, target: Artifact, held: Collection[str], formats: Collection[int]) -> list[Way]:
-    """The ways of a device that holds the artifacts `held` (digests) and reads `formats`, fewest bytes first."""
-    return way_table(target).ways(held, formats)
-
-
-def ways_by_base(
-    *, target: Artifact, bases: Iterable[str], formats: Collection[int] | None = None
-) -> dict[str | None, list[Way]]:
-    """For each base, and for None, the ways of a device that holds just that; every built format unless told. One query."""
-    table = way_table(target)
-    known = formats if formats is not None else {way.format for way in table.patches if way.format is not None}
-    return {base: table.ways([] if base is None else [base], known) for base in {None, *bases}}
-
-
-def patches_pending(*, target: Artifact, held: Collection[str], formats: Collection[int]) -> bool:
-    """Whether a better way for such a device is being made."""
-    return way_table(target).is_pending(held, formats)
-
-
 @dataclass(frozen=True, slots=True)
 class MatrixArtifact:
     """One side of a patch; `variants` are the names of what these bytes are, such as `digits/1.1.0 fp32`."""
@@ -143,11 +124,6 @@ def matrix_of(patches: Iterable[Patch]) -> list[MatrixCell]:
         MatrixCell(patch, _side(patch.base, names) if patch.base else None, _side(patch.target, names))
         for patch in rows
     ]
-
-
-def held_matrix(model_line: ModelLine) -> list[MatrixCell]:
-    """The whole matrix of a line."""
-    return matrix_of(patches_of(model_line))
 
 
 def _side(artifact: Artifact, names: Mapping[int, Sequence[str]]) -> MatrixArtifact:

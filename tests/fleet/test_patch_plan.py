@@ -15,7 +15,7 @@ from fleet.rollouts.services import abort_rollout
 from registry.deltas.formats import BUILT_FORMAT
 from registry.deltas.outlook import Outlook
 from registry.deltas.planning import Pair
-from registry.deltas.queries import ways_to
+from registry.deltas.queries import way_table
 from registry.models import Artifact, Patch, Variant
 from tests.factories.fleet import make_device, make_fleet, make_group, make_patch, make_rollout, make_variant
 from tests.factories.people import api_as
@@ -230,7 +230,7 @@ class TestRetiring:
         assert {patch.state for patch in (needed, fresh, packed)} == {State.READY}
         assert (idle.state, idle.artifact, idle.size_bytes) == (State.RETIRED, None, 300_000)
         assert outlook_of(old).used.storage_bytes == 600_000
-        ways = ways_to(target=new.artifact, held=[older.artifact.sha256], formats=[BUILT_FORMAT])
+        ways = way_table(new.artifact).ways([older.artifact.sha256], [BUILT_FORMAT])
         assert [way.way for way in ways] == ["packed", "raw"]
 
     def test_retired_delta_still_tells_what_to_expect_and_is_made_anew_when_a_device_needs_it(

@@ -22,7 +22,7 @@ from registry.children import ChildFailed
 from registry.deltas import building, jobs
 from registry.deltas.building import LEASE, MAX_TRIES, build_patch, claim_patch, lease_kept
 from registry.deltas.formats import BUILT_FORMAT, EFFORTS, MAX_EFFORT_BYTES, default_effort
-from registry.deltas.queries import Way, held_matrix, patches_pending, way_tables, ways_by_base, ways_to
+from registry.deltas.queries import Way, matrix_of, patches_of, way_table, way_tables
 from registry.deltas.services import LOST_JOB, request_patches, resume_builds
 from registry.models import Artifact, Patch
 from registry.services import publish_version
@@ -356,9 +356,7 @@ def test_ready_patch_is_offered_while_it_is_made_again_with_more_effort(
     assert fast.pk in _jobs()
     claimed = claim_patch(patch_id=fast.pk)
     assert claimed is not None
-    assert next(way.sha256 for way in ways_to(target=new, held=[old.sha256], formats=[BUILT_FORMAT])) == (
-        fast.artifact.sha256
-    )
+    assert next(way.sha256 for way in way_table(new).ways([old.sha256], [BUILT_FORMAT])) == (fast.artifact.sha256)
     Patch.objects.filter(pk=fast.pk).update(leased_until=timezone.now() - timedelta(seconds=1))
     patch = build_patch(patch_id=fast.pk)
     assert patch is not None
@@ -409,7 +407,7 @@ def offered(old: Artifact, new: Artifact) -> dict[str, Artifact]:
 
 def test_ways_are_sorted_by_bytes_and_raw_is_always_there(offered: dict[str, Artifact]) -> None:
     new, old = offered["new"], offered["old"]
-    ways = ways_to(target=new, held={old.sha256}, formats=[BUILT_FORMAT])
+    ways = way_table(new).ways({old.sha256}, [BUILT_FORMAT])
     assert [(way.way, way.size_bytes) for way in ways] == [("delta", 50), ("packed", 300), ("raw", new.size_bytes)]
     assert (ways[0].base, ways[0].format) == (old.sha256, BUILT_FORMAT)
     assert ways[-1] == Way("raw", new.sha256, new.size_bytes)
@@ -417,13 +415,13 @@ def test_ways_are_sorted_by_bytes_and_raw_is_always_there(offered: dict[str, Art
 
 def test_only_formats_that_are_read_and_bases_that_are_held_are_offered(offered: dict[str, Artifact]) -> None:
     new, old, other = (offered[name] for name in ("new", "old", "other"))
-    assert [way.way for way in ways_to(target=new, held=[], formats=[BUILT_FORMAT])] == ["packed", "raw"]
-    assert [way.way for way in ways_to(target=new, held=[other.sha256, "f" * 64], formats=[BUILT_FORMAT])] == [
+    assert [way.way for way in way_table(new).ways([], [BUILT_FORMAT])] == ["packed", "raw"]
+    assert [way.way for way in way_table(new).ways([other.sha256, "f" * 64], [BUILT_FORMAT])] == [
         "packed",
         "raw",
     ]
-    assert [way.way for way in ways_to(target=new, held=[old.sha256], formats=[])] == ["raw"]
-    assert [way.format for way in ways_to(target=new, held=[old.sha256], formats=[BUILT_FORMAT, NEWER])] == [
+    assert [way.way for way in way_table(new).ways([old.sha256], [])] == ["raw"]
+    assert [way.format for way in way_table(new).ways([old.sha256], [BUILT_FORMAT, NEWER])] == [
         NEWER,
         BUILT_FORMAT,
         BUILT_FORMAT,
@@ -433,11 +431,11 @@ def test_only_formats_that_are_read_and_bases_that_are_held_are_offered(offered:
 
 def test_pending_means_that_something_better_for_this_device_is_being_made(offered: dict[str, Artifact]) -> None:
     new, old, other = (offered[name] for name in ("new", "old", "other"))
-    assert patches_pending(target=new, held=[other.sha256], formats=[BUILT_FORMAT])
-    assert not patches_pending(target=new, held=[other.sha256], formats=[NEWER])
-    assert not patches_pending(target=new, held=[old.sha256], formats=[BUILT_FORMAT])
+    assert way_table(new).is_pending([other.sha256], [BUILT_FORMAT])
+    assert not way_table(new).is_pending([other.sha256], [NEWER])
+    assert not way_table(new).is_pending([old.sha256], [BUILT_FORMAT])
     _wanted(None, old)
-    assert patches_pending(target=old, held=[], formats=[BUILT_FORMAT])
+    assert way_table(old).is_pending([], [BUILT_FORMAT])
 
 
 def test_ten_thousand_devices_take_one_query(offered: dict[str, Artifact], django_assert_num_queries: Any) -> None:
@@ -446,13 +444,8 @@ def test_ten_thousand_devices_take_one_query(offered: dict[str, Artifact], djang
         tables = way_tables([new, old])
         costs = {tables[new.sha256].ways([old.sha256], [BUILT_FORMAT])[0].size_bytes for _ in range(10_000)}
     assert costs == {50}
-    with django_assert_num_queries(1):
-        by_base = ways_by_base(target=new, bases=[old.sha256, "f" * 64], formats=[BUILT_FORMAT])
-    assert {base: ways[0].way for base, ways in by_base.items()} == {
-        None: "packed",
-        old.sha256: "delta",
-        "f" * 64: "packed",
-    }
+    first = {base: tables[new.sha256].ways([base], [BUILT_FORMAT])[0].way for base in (old.sha256, "f" * 64)}
+    assert first == {old.sha256: "delta", "f" * 64: "packed"}
 
 
 def test_matrix_shows_every_patch_of_the_line_with_names(viewer: APIClient) -> None:
@@ -468,7 +461,7 @@ def test_matrix_shows_every_patch_of_the_line_with_names(viewer: APIClient) -> N
     assert from_first["target"]["variants"] == ["digits/1.1.0 fp32"]
     assert (from_first["state"], from_first["format"], from_first["size_bytes"]) == ("ready", BUILT_FORMAT, 5)
     assert (packed["state"], packed["failure"], packed["sha256"]) == ("failed", "no memory", None)
-    assert len(held_matrix(line)) == 2
+    assert len(matrix_of(patches_of(line))) == 2
 
 
 def test_matrix_takes_two_queries_however_long(old: Artifact, new: Artifact, django_assert_num_queries: Any) -> None:
@@ -479,7 +472,7 @@ def test_matrix_takes_two_queries_however_long(old: Artifact, new: Artifact, dja
     for base, target in ((old, new), (new, old), (None, old), (None, new)):
         _wanted(base, target)
     with django_assert_num_queries(2):
-        assert len([cell.target.variants for cell in held_matrix(line)]) == 4
+        assert len([cell.target.variants for cell in matrix_of(patches_of(line))]) == 4
 
 
 def test_publishing_has_first_installs_packed_and_no_draft_has() -> None:
