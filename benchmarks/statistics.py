@@ -7,6 +7,9 @@ confidence 0.99, tolerance 0); Tukey fences as in criterion.rs; Wilson, JASA 22 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+_Number = TypeVar("_Number", int, float)
 
 P90_MIN_N = 64
 P99_MIN_N = 662
@@ -46,7 +49,7 @@ def _log_add(a: float, b: float) -> float:
     return high + math.log1p(math.exp(low - high))
 
 
-def median_interval(ordered: Sequence[int], *, confidence: float = 0.95) -> tuple[int, int] | None:
+def median_interval(ordered: Sequence[_Number], *, confidence: float = 0.95) -> tuple[_Number, _Number] | None:
     """The distribution-free interval for the median from symmetric order statistics, or None for fewer than 6 samples."""
     n = len(ordered)
     k = _overlatency_allowance(n, 0.5, (1 - confidence) / 2)
