@@ -38,6 +38,18 @@ class ShortListField(serializers.ListField):
         return items
 
 
+class CutField(serializers.CharField):
+    """Text that is cut to its length: a final event must not be lost for a long message."""
+
+    def __init__(self, *, length: int, **options: Any) -> None:
+        self.length = length
+        super().__init__(allow_blank=True, **options)
+
+    def to_internal_value(self, data: Any) -> str:
+        """Cut what is longer."""
+        return super().to_internal_value(data)[: self.length]
+
+
 class EndField(serializers.DateTimeField):
     """When something ends that is being made now; None, and left out, is never."""
 

@@ -2,6 +2,8 @@
 
 import argparse
 import contextlib
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from client.connection import add_connection_arguments, connect
@@ -14,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-commands."""
     actions = parser.add_subparsers(title="actions", required=True)
     listing = actions.add_parser("list", help="list devices")
+    listing.add_argument("--waiting-for", metavar="RULE", help="only those that this rule of their own keeps waiting")
     listing.set_defaults(act=_list)
     show = actions.add_parser("show", help="show one device")
     show.add_argument("device", help="id of the device, or its name if no other has it")
@@ -32,7 +35,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _list(args: argparse.Namespace) -> int:
     with connect(args) as rest:
-        devices = list(rest.pages("devices"))
+        wanted = {"waiting_for": args.waiting_for} if args.waiting_for else {}
+        devices = list(rest.pages("devices", **wanted))
     if args.json:
         print_json(devices)
     else:
@@ -52,8 +56,15 @@ def _show(args: argparse.Namespace) -> int:
             print(f"{key:20} {'-' if value in (None, '', {}) else value}")
     columns = ("model", "target", "current", "previous")
     print()
-    print_table(columns, [[row[column] for column in columns] for row in device["installations"]])
+    rows = [[*(row[column] for column in columns), _waiting(row)] for row in device["installations"]]
+    print_table((*columns, "waits for"), rows)
     return 0
+
+
+def _waiting(installation: Mapping[str, Any]) -> str | None:
+    """The local rule that says no, with its words."""
+    refused = installation["refused"]
+    return f"{refused['rule']}: {refused['detail']}" if refused else None
 
 
 def _id_of(rest: RestClient, device: str) -> str:

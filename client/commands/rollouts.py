@@ -85,8 +85,11 @@ def _show(args: argparse.Namespace) -> int:
     if args.json:
         print_json(rollout | {"ledger": ledger})
         return 0
+    waiting_for = rollout.pop("waiting_for")
     for key, value in rollout.items():
         print(f"{key:20} {'-' if value in (None, '') else value}")
+    for wait in waiting_for:
+        print(f"{'waiting':20} {wait['devices']} for {wait['rule']}, the first since {wait['since']}")
     print()
     columns = ("way", "devices", "requests", "agent_bytes", "server_bytes")
     print_table(columns, [[row[column] for column in columns] for row in ledger["by_way"]])

@@ -13,14 +13,35 @@ from fleet.rollouts.completion import finish_completed
 from fleet.rollouts.joining import close_arrived, join_running_rollouts
 from registry.models import Artifact, ModelLine
 
+_SAID_FIELDS = [
+    "active",
+    "current_sha256",
+    "previous_sha256",
+    "current",
+    "previous",
+    "refused_rule",
+    "refused_detail",
+    "refused_since",
+    "updated_at",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRefusal:
+    """A rule of the device's own policy that keeps it from what the server wants."""
+
+    rule: str
+    detail: str
+
 
 @dataclass(frozen=True, slots=True)
 class HeldModel:
-    """One model line on the device: digests, or None where it holds nothing."""
+    """One model line on the device: digests, or None where it holds nothing; `refused` while a local rule says no."""
 
     model: str
     current: str | None
     previous: str | None
+    refused: LocalRefusal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +104,13 @@ def _take_installations(device: Device, said: Saying, lines: Mapping[str, ModelL
         row = existing.get(line_id) or Installation(device=device, model_line_id=line_id)
         _take_installation(row, held[line_id], artifacts)
     device.installations.filter(active=True).exclude(model_line_id__in=held).update(
-        active=False, target=None, rollout=None, updated_at=timezone.now()
+        active=False,
+        target=None,
+        rollout=None,
+        refused_rule="",
+        refused_detail="",
+        refused_since=None,
+        updated_at=timezone.now(),
     )
     if newcomers:
         join_running_rollouts(device=device, model_line_ids=newcomers)
@@ -94,10 +121,20 @@ def _take_installation(row: Installation, held: HeldModel, artifacts: Mapping[st
     row.current_sha256, row.previous_sha256 = held.current or "", held.previous or ""
     row.current = artifacts.get(row.current_sha256)
     row.previous = artifacts.get(row.previous_sha256)
+    _take_refusal(row, held.refused)
     if row._state.adding:  # noqa: SLF001 - Django's documented flag
         row.save(force_insert=True)
     else:
-        row.save(update_fields=["active", "current_sha256", "previous_sha256", "current", "previous", "updated_at"])
+        row.save(update_fields=_SAID_FIELDS)
+
+
+def _take_refusal(row: Installation, refused: LocalRefusal | None) -> None:
+    if refused is None:
+        row.refused_rule, row.refused_detail, row.refused_since = "", "", None
+        return
+    if row.refused_rule != refused.rule:  # the same rule for another reason is still the same wait
+        row.refused_since = timezone.now()
+    row.refused_rule, row.refused_detail = refused.rule, refused.detail
 
 
 def _artifacts(installations: Iterable[HeldModel]) -> dict[str, Artifact]:

@@ -136,11 +136,21 @@ class Installation(models.Model):
     previous_sha256 = models.CharField(max_length=64, blank=True)
     current = models.ForeignKey(Artifact, on_delete=models.PROTECT, null=True, blank=True, related_name="held_by")
     previous = models.ForeignKey(Artifact, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    refused_rule = models.CharField(
+        max_length=64, blank=True, help_text="the local rule that keeps the device from what the server wants"
+    )
+    refused_detail = models.CharField(max_length=200, blank=True)
+    refused_since = models.DateTimeField(null=True, blank=True, help_text="when it was first heard of this rule")
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
         ordering = ["device", "model_line"]
-        constraints = [models.UniqueConstraint(fields=["device", "model_line"], name="installation_unique")]
+        constraints = [
+            models.UniqueConstraint(fields=["device", "model_line"], name="installation_unique"),
+            models.CheckConstraint(
+                condition=Q(refused_rule="") ^ Q(refused_since__isnull=False), name="installation_refused_has_time"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.device_id}:{self.model_line_id}"

@@ -23,9 +23,9 @@ def installations_in(*, model_line: ModelLine, group: Group | None = None) -> Qu
 
 
 def devices_matching(
-    *, group: str | None = None, model: str | None = None, name: str | None = None
+    *, group: str | None = None, model: str | None = None, name: str | None = None, waiting_for: str | None = None
 ) -> QuerySet[Device]:
-    """Devices, revoked ones too, of a group, with a model line, or with a name; group and model line by theirs.
+    """Devices, revoked ones too, of a group, with a model line, with a name, or that a local rule keeps waiting; group and model line by theirs.
 
     Raises:
         NotFound: there is no such group.
@@ -38,7 +38,12 @@ def devices_matching(
         devices = devices.filter(Exists(having))
     if name is not None:
         devices = devices.filter(name=name)
-    return devices
+    return devices if waiting_for is None else devices.filter(waits_for(waiting_for))
+
+
+def waits_for(rule: str) -> Exists:
+    """The condition that a device has an installation that this rule of its own keeps from what the server wants."""
+    return Exists(Installation.objects.filter(device=OuterRef("pk"), refused_rule=rule, active=True))
 
 
 # --- By name or id. Each raises `NotFound`, so that views need not. -------------------------------------------------

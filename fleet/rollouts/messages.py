@@ -16,6 +16,7 @@ class EventKind(StrEnum):
     FALLBACK = "fallback"
     APPLIED = "applied"
     SMOKE_PASSED = "smoke_passed"
+    SHADOWED = "shadowed"
     ACTIVATED = "activated"
     ROLLED_BACK = "rolled_back"
     FAILED = "failed"

@@ -1,14 +1,17 @@
 """Reads that join or add up: what a poll is answered from, how far a rollout is."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Min, Q, QuerySet
 
 from access.errors import NotFound
 from fleet.devices.models import Device, Installation
 from fleet.errors import SayFirst
+from fleet.rollouts.completion import pending_members
 from fleet.rollouts.engine import Progress
 from fleet.rollouts.models import CohortMember, Rollout
 from fleet.rollouts.poll import File, InstallationState, Target, Tolerances
@@ -62,6 +65,28 @@ def progress_of(rollout: Rollout) -> Progress:
         failed=counts.get(Outcome.FAILED, 0),
         rolled_back=counts.get(Outcome.ROLLED_BACK, 0),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Devices of a cohort that a local rule of theirs keeps from the target; `since` is of the one that waits longest."""
+
+    rule: str
+    devices: int
+    since: datetime
+
+
+def waits_of(rollout: Rollout) -> list[Wait]:
+    """For which local rules how many devices of the cohort wait, the most frequent rule first."""
+    waiting = pending_members().filter(rollout=rollout, installation__rollout=rollout)
+    rows = (
+        waiting.exclude(installation__refused_rule="")
+        .order_by()
+        .values_list("installation__refused_rule")
+        .annotate(devices=Count("pk"), since=Min("installation__refused_since"))
+        .order_by("-devices", "installation__refused_rule")
+    )
+    return [Wait(*row) for row in rows]
 
 
 # --- Polls ----------------------------------------------------------------------------------------------------------

@@ -161,7 +161,7 @@ def _apply(device: Device, attempt: Attempt, event: EventMessage, known: _Known)
             _take_current(device, attempt, known, current=detail["to"], previous="")
         case EventKind.FAILED:
             _close(attempt, event, known)
-        case EventKind.FALLBACK | EventKind.SMOKE_PASSED:
+        case EventKind.FALLBACK | EventKind.SMOKE_PASSED | EventKind.SHADOWED:
             pass  # facts to read; they change nothing
 
 

@@ -9,7 +9,7 @@ import pytest
 from drf_spectacular.generators import SchemaGenerator
 from openapi_spec_validator import validate
 
-from fleet.rollouts.api.event_serializers import DETAILS
+from fleet.rollouts.api.event_serializers import DETAILS, FAILED_STAGES
 from fleet.rollouts.messages import EventKind
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -73,3 +73,9 @@ def test_detail_of_each_event_is_the_documented_one(kind: EventKind) -> None:
     rows = dict(EVENT_ROW.findall(WIRE))
     documented = {field.split(":")[0].strip() for field in rows[kind.value].split(",")}
     assert set(DETAILS[kind]().fields) == documented
+
+
+def test_stages_of_a_failure_are_the_documented_ones() -> None:
+    stages = re.search(r"`\{stage: ([^,]*),", WIRE)
+    assert stages is not None
+    assert tuple(stages[1].split("\\|")) == FAILED_STAGES

@@ -17,7 +17,7 @@ from rest_framework.test import APIClient
 
 from access.actors import SYSTEM
 from fleet.devices import services
-from fleet.devices.hearing import HeldModel, Saying, hear_device
+from fleet.devices.hearing import HeldModel, LocalRefusal, Saying, hear_device
 from fleet.devices.models import Device, EnrollmentToken, Group, Installation, LinkClass
 from fleet.rollouts.api.event_serializers import read_events
 from fleet.rollouts.messages import EventMessage
@@ -105,11 +105,20 @@ class EnrolledDevice:
         self.row = Device.objects.get(pk=self.row.pk)
         return self.row
 
-    def holds(self, current: Variant | None, previous: Variant | None = None, line: str = "digits") -> Installation:
+    def holds(
+        self,
+        current: Variant | None,
+        previous: Variant | None = None,
+        line: str = "digits",
+        refused: LocalRefusal | None = None,
+    ) -> Installation:
         """Say what the device holds of one line, by the service."""
         self._say(
             HeldModel(
-                line, current.artifact.sha256 if current else None, previous.artifact.sha256 if previous else None
+                line,
+                current.artifact.sha256 if current else None,
+                previous.artifact.sha256 if previous else None,
+                refused,
             )
         )
         return self.refresh().installations.get(model_line__name=line)
@@ -230,7 +239,7 @@ class Script:
 
     def rolled_back(self, to: Variant) -> dict[str, Any]:
         """The health check after activation failed."""
-        return self.event("rolled_back", to=to.artifact.sha256, reason="latency")
+        return self.event("rolled_back", to=to.artifact.sha256, reason="latency", detail="p50 9.1 ms is over 5 ms")
 
     def story(self) -> list[dict[str, Any]]:
         """A whole attempt that goes well by the raw file."""

@@ -26,6 +26,8 @@ SITES = ("berlin", "lyon", "porto")
 _OUTCOMES = (
     "succeeded", "waiting", "succeeded", "failed", "succeeded", "open", "succeeded", "waiting", "succeeded", "succeeded", "rolled-back",
 )  # fmt: skip
+RULES = ("metered-link", "", "quiet-hours")
+RULE_WORDS = {"metered-link": 'wwan0 is metered and metered is "never"', "quiet-hours": "05:00-23:00 Europe/Berlin"}
 # name of the variant -> (bytes, accuracy, patch bytes from 1.0.0 fp32 or None)
 VARIANTS: dict[str, dict[str, tuple[int, float, int | None]]] = {
     "1.0.0": {"fp32": (903_113, 0.9611, None), "int8": (241_870, 0.9556, 118_400)},
@@ -225,7 +227,12 @@ def _installation(device: Device, number: int, *, old: Variant, new: Variant, ro
     done = _outcome(number) == "succeeded"
     current = (new if done else old).artifact
     previous = old.artifact if done else None
+    # Of those that wait some may not: a rule of their own says no.
+    rule = RULES[number % len(RULES)] if _outcome(number) == "waiting" else ""
     return Installation(
+        refused_rule=rule,
+        refused_detail=RULE_WORDS.get(rule, ""),
+        refused_since=timezone.now() - timedelta(minutes=6) if rule else None,
         device=device,
         model_line=new.version.model_line,
         target=new,
@@ -291,6 +298,9 @@ def _events(attempt: Attempt, now: datetime) -> list[Event]:
         ("started", {"from": sha("digits 1.0.0 fp32"), "way": "delta"}),
         ("transferred", {"artifact": sha("patch"), "way": "delta", "bytes_received": 512_940, "complete": True}),
     ]
+    if attempt.state != "open":
+        shadow = {"source": "sample-set", "samples": 64, "max_abs_error": 0.031, "vetoed": False}
+        kinds.append(("shadowed", {**shadow, "disagreement": 0.015625, "latency_ratio": 1.0213}))
     last = {"succeeded": "activated", "failed": "failed", "rolled-back": "rolled_back"}.get(attempt.state)
     if last == "failed":
         kinds.append(("failed", {"stage": "smoke", "reason": "latency-above-limit", "permanent": True}))

@@ -10,6 +10,7 @@ from django.db import connection
 
 from fleet.devices.models import Installation
 from fleet.ledger.models import LedgerEntry
+from fleet.rollouts.api.event_serializers import FAILED_STAGES
 from fleet.rollouts.models import Attempt, CohortMember, Event, Rollout
 from fleet.rollouts.queries import progress_of
 from fleet.rollouts.recording import record_events
@@ -130,6 +131,49 @@ def test_attempt_that_ends_badly_closes_too(
     assert Attempt.objects.get().reason.startswith("smoke: outputs-differ" if final == "failed" else "latency")
     rollout.refresh_from_db()
     assert rollout.state == Rollout.State.FINISHED
+
+
+def test_shadow_run_is_a_fact_between_smoke_and_activation(versions: tuple[Variant, Variant]) -> None:
+    device, script = make_device(), Script(versions[1])
+    full = {"source": "recent-inputs", "samples": 40, "disagreement": 0.025, "max_abs_error": 0.4, "vetoed": False}
+    shadowed = script.event("shadowed", **full, latency_ratio=1.02)
+    assert counts(send(device, script.started(), shadowed, script.activated())) == (3, 0, 0)
+    assert Event.objects.get(kind="shadowed").detail == {**full, "latency_ratio": 1.02}
+    assert Attempt.objects.get().state == Attempt.State.SUCCEEDED
+
+
+def test_shadow_run_that_compared_nothing_says_so(versions: tuple[Variant, Variant]) -> None:
+    shadowed = Script(versions[1]).event("shadowed", source="sample-set", samples=0, vetoed=False)
+    assert counts(send(make_device(), shadowed)) == (1, 0, 0)
+    detail = Event.objects.get().detail
+    assert (detail["disagreement"], detail["max_abs_error"], detail["latency_ratio"]) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"source": "a folder"}, {"disagreement": 1.5}, {"latency_ratio": -1}, {"samples": -1}, {"vetoed": None}]
+)
+def test_shadow_run_with_a_wrong_shape_is_refused(versions: tuple[Variant, Variant], wrong: dict[str, Any]) -> None:
+    shadowed = Script(versions[1]).event("shadowed", **({"source": "sample-set", "samples": 1, "vetoed": True} | wrong))
+    assert counts(send(make_device(), shadowed)) == (0, 0, 1)
+
+
+@pytest.mark.parametrize("stage", FAILED_STAGES)
+def test_attempt_that_failed_says_at_which_stage(versions: tuple[Variant, Variant], stage: str) -> None:
+    script = Script(versions[1])
+    failed = script.event("failed", stage=stage, reason="said-no", detail="why", permanent=False)
+    assert counts(send(make_device(), failed)) == (1, 0, 0)
+    assert Attempt.objects.get().reason == f"{stage}: said-no: why"
+
+
+def test_rollback_says_why_in_words_too(versions: tuple[Variant, Variant]) -> None:
+    old, new = versions
+    device, script = make_device(), Script(new)
+    device.holds(new, old)
+    assert counts(send(device, script.started(), script.rolled_back(old))) == (2, 0, 0)
+    assert Attempt.objects.get().reason == "latency: p50 9.1 ms is over 5 ms"
+    assert Installation.objects.get().current == old.artifact
+    bare = Script(new).event("rolled_back", to=old.artifact.sha256, reason="latency")  # agents of before
+    assert counts(send(device, bare)) == (1, 0, 0)
 
 
 def test_first_final_event_wins(versions: tuple[Variant, Variant]) -> None:

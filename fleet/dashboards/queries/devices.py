@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 
 from fleet.dashboards.queries.names import Names, name_in, names_of_artifacts
 from fleet.devices.models import Device, Installation
+from fleet.devices.queries import waits_for
 from fleet.devices.selectors import condition, parse_query
 
 
@@ -27,13 +28,17 @@ class InstallationRow:
         return target is None or target.artifact_id == self.installation.current_id
 
 
-def found_devices(text: str) -> QuerySet[Device]:
+def found_devices(text: str, *, waiting_for: str = "") -> QuerySet[Device]:
     """Devices by a part of their name, or by a query of terms as groups have them, if it has one of `=`, `!` and `,`.
+
+    With `waiting_for` only those that this rule of their own keeps from what the server wants.
 
     Raises:
         QueryInvalid: the query cannot be read.
     """
     devices = Device.objects.select_related("link_class").order_by("name", "id")
+    if waiting_for:
+        devices = devices.filter(waits_for(waiting_for))
     text = text.strip()
     if not text:
         return devices

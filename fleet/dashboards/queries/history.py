@@ -12,6 +12,7 @@ from fleet.dashboards.queries.names import name_in, names_of_artifacts
 from fleet.devices.models import Device, Installation
 from fleet.ledger.models import LedgerEntry
 from fleet.measurements.models import BenchmarkReport
+from fleet.rollouts.messages import EventKind
 from fleet.rollouts.models import Attempt, Event, Rollout
 from registry.models import ModelLine, Variant
 
@@ -58,6 +59,13 @@ def attempts_under(rollout: Rollout) -> QuerySet[Attempt]:
         output_field=IntegerField(),
     )
     return rollout.attempts.select_related("installation__device").order_by(order, "-opened_at", "-pk")
+
+
+def shadow_runs_of(attempts: Sequence[Attempt]) -> list[tuple[Attempt, Event | None]]:
+    """Each attempt with its latest `shadowed` event, if it has one. One query."""
+    events = Event.objects.filter(attempt__in=[attempt.pk for attempt in attempts], kind=EventKind.SHADOWED)
+    latest = {event.attempt_id: event for event in events.order_by("attempt", "seq")}
+    return [(attempt, latest.get(attempt.pk)) for attempt in attempts]
 
 
 def attempt_rows(attempts: Sequence[Attempt]) -> list[AttemptRow]:

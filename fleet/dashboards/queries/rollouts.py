@@ -11,6 +11,7 @@ from django.db.models import Count, Exists, OuterRef, Q
 from fleet.ledger.models import LedgerEntry
 from fleet.ledger.queries import RolloutLedger, cost_of_variant, ledger_of_rollout
 from fleet.rollouts.models import Attempt, CohortMember, Rollout
+from fleet.rollouts.queries import Wait, waits_of
 
 Outcome = CohortMember.Outcome
 
@@ -122,6 +123,7 @@ class RolloutPage:
     """What the page of a rollout shows besides its attempts."""
 
     progress: RolloutProgress
+    waits: list[Wait]
     forecast: Forecast | None
     ledger: RolloutLedger
 
@@ -146,7 +148,8 @@ class RolloutPage:
 def rollout_page(rollout: Rollout, *, device_limit: int) -> RolloutPage:
     """The rollout's progress, forecast and ledger; bytes of the `device_limit` devices that transferred most."""
     (progress,) = progress_of([rollout])
-    return RolloutPage(progress, _forecast(rollout), ledger_of_rollout(rollout, device_limit=device_limit))
+    ledger = ledger_of_rollout(rollout, device_limit=device_limit)
+    return RolloutPage(progress, waits_of(rollout), _forecast(rollout), ledger)
 
 
 def _forecast(rollout: Rollout) -> Forecast | None:

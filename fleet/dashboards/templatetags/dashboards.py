@@ -71,6 +71,8 @@ def fact(value: Any, name: str) -> str:
         return "yes" if value else "no"
     if isinstance(value, int) and "bytes" in name:
         return formats.bytes_text(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
     if isinstance(value, str) and len(value) == 64:
         return formats.digest_text(value)
     return formats.ABSENT if value is None else str(value)

@@ -23,8 +23,9 @@ ATTEMPTS_PER_PAGE = 20
 def devices(request: HttpRequest, actor: Actor) -> HttpResponse:
     """Devices by name or by a query over attributes."""
     q, refusal = request.GET.get("q", ""), ""
+    waiting_for = request.GET.get("waiting_for", "")
     try:
-        found = found_devices(q)
+        found = found_devices(q, waiting_for=waiting_for)
     except QueryInvalid as problem:
         found, refusal = Device.objects.none(), problem.detail
     shown = Paginator(found, DEVICES_PER_PAGE).get_page(request.GET.get("page"))
@@ -32,6 +33,7 @@ def devices(request: HttpRequest, actor: Actor) -> HttpResponse:
     context = {
         "section": "devices",
         "q": q,
+        "waiting_for": waiting_for,
         "refusal": refusal,
         "devices": shown,
         "rows": [(device, held[device.pk]) for device in shown],

@@ -15,7 +15,7 @@ from access.actors import Actor
 from access.errors import ProblemError
 from fleet.dashboards.forms import RolloutForm
 from fleet.dashboards.people import carry_out, operation, operators_page, page, render_page
-from fleet.dashboards.queries.history import attempts_under
+from fleet.dashboards.queries.history import attempts_under, shadow_runs_of
 from fleet.dashboards.queries.rollouts import progress_of, rollout_page
 from fleet.ledger.queries import cost_of_variant
 from fleet.rollouts import services
@@ -101,12 +101,14 @@ def _shown(request: HttpRequest, rollout_id: UUID) -> dict[str, Any]:
     shown = get_object_or_404(rollouts_detailed(), pk=rollout_id)
     verbs = [verb.value for state, verb in TRANSITIONS if state == shown.state and verb is not Verb.FINISH]
     read = rollout_page(shown, device_limit=DEVICES_IN_LEDGER)
+    attempts = Paginator(attempts_under(shown), ATTEMPTS_PER_PAGE).get_page(request.GET.get("page"))
     return {
         "section": "rollouts",
         "rollout": shown,
         "line": shown.target.version.model_line,
         "page": read,
-        "attempts": Paginator(attempts_under(shown), ATTEMPTS_PER_PAGE).get_page(request.GET.get("page")),
+        "attempts": attempts,
+        "attempts_with_shadow": shadow_runs_of(list(attempts)),
         "is_live": shown.state in LIVE,
         "verbs": verbs,
         "can_roll_back": Verb.ABORT in verbs and read.progress.succeeded > 0,

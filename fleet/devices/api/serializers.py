@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from access.api.serializers import EndField
@@ -133,6 +134,14 @@ class NewEnrollmentTokenSerializer(EnrollmentTokenSerializer):
         fields = [*EnrollmentTokenSerializer.Meta.fields, "token"]
 
 
+class RefusedSerializer(serializers.Serializer[Any]):
+    """The local rule that keeps the device from what the server wants, and since when."""
+
+    rule = serializers.CharField(source="refused_rule")
+    detail = serializers.CharField(source="refused_detail")
+    since = serializers.DateTimeField(source="refused_since")
+
+
 class InstallationSerializer(serializers.ModelSerializer[Installation]):
     """One model line on the device."""
 
@@ -140,14 +149,20 @@ class InstallationSerializer(serializers.ModelSerializer[Installation]):
     target = serializers.SerializerMethodField()
     current = serializers.CharField(source="current_sha256", read_only=True)
     previous = serializers.CharField(source="previous_sha256", read_only=True)
+    refused = serializers.SerializerMethodField()
 
     class Meta:
         model = Installation
-        fields = ["model", "target", "rollout", "current", "previous", "active", "updated_at"]
+        fields = ["model", "target", "rollout", "current", "previous", "refused", "active", "updated_at"]
 
     def get_target(self, installation: Installation) -> str | None:
         """As `digits/1.1.0 fp32`."""
         return str(installation.target) if installation.target else None
+
+    @extend_schema_field(RefusedSerializer(allow_null=True))
+    def get_refused(self, installation: Installation) -> dict[str, Any] | None:
+        """None while no local rule refuses."""
+        return RefusedSerializer(installation).data if installation.refused_rule else None
 
 
 class DeviceSerializer(serializers.ModelSerializer[Device]):

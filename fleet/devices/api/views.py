@@ -158,6 +158,7 @@ class EnrollmentTokenView(APIView):
         OpenApiParameter("group", str),
         OpenApiParameter("model", str, description="has this model line"),
         OpenApiParameter("name", str, description="has exactly this name; several may"),
+        OpenApiParameter("waiting_for", str, description="this rule of its own keeps it from what the server wants"),
     ]
 )
 class DevicesView(ListAPIView[Device]):
@@ -168,7 +169,8 @@ class DevicesView(ListAPIView[Device]):
 
     def get_queryset(self) -> QuerySet[Device]:
         params: Any = self.request.query_params
-        return queries.devices_matching(group=params.get("group"), model=params.get("model"), name=params.get("name"))
+        wanted = ("group", "model", "name", "waiting_for")
+        return queries.devices_matching(**{name: params.get(name) for name in wanted})
 
 
 class DeviceView(APIView):

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from rest_framework import serializers
 
-from access.api.serializers import ShortListField
+from access.api.serializers import CutField, ShortListField
 from access.errors import TYPE_PREFIX
 from access.problems import problem_of
 from fleet.errors import EventInvalid
@@ -19,18 +19,7 @@ MAX_EVENTS = 100
 MAX_SEQ = 2**31 - 1
 MAX_BYTES = 2**53
 MODEL_WAYS = ("delta", "packed", "raw", "previous")
-
-
-class CutField(serializers.CharField):
-    """Text that is cut to its length: a final event must not be lost for a long message."""
-
-    def __init__(self, *, length: int, **options: Any) -> None:
-        self.length = length
-        super().__init__(allow_blank=True, **options)
-
-    def to_internal_value(self, data: Any) -> str:
-        """Cut what is longer."""
-        return super().to_internal_value(data)[: self.length]
+FAILED_STAGES = ("download", "apply", "verify", "smoke", "shadow", "pre-activate", "activate", "health")
 
 
 class FiniteField(serializers.FloatField):
@@ -97,6 +86,17 @@ class SmokePassedSerializer(serializers.Serializer[Any]):
     agreement = FiniteField(min_value=0, max_value=1, allow_null=True, required=False, default=None)
 
 
+class ShadowedSerializer(serializers.Serializer[Any]):
+    """Candidate and current model ran on the same inputs; nothing is active yet."""
+
+    source = serializers.ChoiceField(choices=["sample-set", "recent-inputs"])
+    samples = serializers.IntegerField(min_value=0, max_value=MAX_SEQ)
+    disagreement = FiniteField(min_value=0, max_value=1, allow_null=True, required=False, default=None)
+    max_abs_error = FiniteField(min_value=0, allow_null=True, required=False, default=None)
+    latency_ratio = FiniteField(min_value=0, allow_null=True, required=False, default=None)
+    vetoed = serializers.BooleanField()
+
+
 class ActivatedSerializer(serializers.Serializer[Any]):
     """Succeeded."""
 
@@ -108,12 +108,13 @@ class RolledBackSerializer(serializers.Serializer[Any]):
 
     to = Sha256Field()
     reason = CutField(length=500)
+    detail = CutField(length=2000, required=False, default="")
 
 
 class FailedSerializer(serializers.Serializer[Any]):
-    """Failed; the old model is still active."""
+    """Failed; the old model is still active, where there is one."""
 
-    stage = serializers.ChoiceField(choices=["download", "apply", "verify", "smoke", "activate"])
+    stage = serializers.ChoiceField(choices=FAILED_STAGES)
     reason = CutField(length=100)
     detail = CutField(length=2000, required=False, default="")
     permanent = serializers.BooleanField()
@@ -125,6 +126,7 @@ DETAILS: Mapping[EventKind, type[serializers.Serializer[Any]]] = {
     EventKind.FALLBACK: FallbackSerializer,
     EventKind.APPLIED: AppliedSerializer,
     EventKind.SMOKE_PASSED: SmokePassedSerializer,
+    EventKind.SHADOWED: ShadowedSerializer,
     EventKind.ACTIVATED: ActivatedSerializer,
     EventKind.ROLLED_BACK: RolledBackSerializer,
     EventKind.FAILED: FailedSerializer,

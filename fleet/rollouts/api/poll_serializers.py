@@ -1,15 +1,24 @@
 """Shapes of a poll. The answer's serializers describe it in the OpenAPI document; `poll.poll_answer` makes it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from rest_framework import serializers
 
-from access.api.serializers import ShortListField
+from access.api.serializers import CutField, ShortListField
 from fleet.devices.api.serializers import AttributesField
-from fleet.devices.hearing import HeldModel, Saying
+from fleet.devices.hearing import HeldModel, LocalRefusal, Saying
 from registry.api.serializers import NameField, Sha256Field
 
 MAX_INSTALLATIONS = 64
+MAX_REFUSAL_DETAIL = 200
+
+
+class LocalRefusalSerializer(serializers.Serializer[Any]):
+    """The local rule that keeps the device from what the server wants."""
+
+    rule = serializers.RegexField(r"^[a-z][a-z0-9-]*$", max_length=64)
+    detail = CutField(length=MAX_REFUSAL_DETAIL, required=False, default="")
 
 
 class HeldModelSerializer(serializers.Serializer[Any]):
@@ -18,6 +27,7 @@ class HeldModelSerializer(serializers.Serializer[Any]):
     model = NameField()
     current = Sha256Field(allow_null=True, required=False, default=None)
     previous = Sha256Field(allow_null=True, required=False, default=None)
+    refused = LocalRefusalSerializer(allow_null=True, required=False, default=None)
 
 
 class SayingSerializer(serializers.Serializer[Any]):
@@ -41,7 +51,7 @@ class SayingSerializer(serializers.Serializer[Any]):
     def saying(self) -> Saying:
         """The checked body as a value."""
         fields = self.validated_data
-        held = sorted((HeldModel(**one) for one in fields["installations"]), key=lambda one: one.model)
+        held = sorted(map(_held_model, fields["installations"]), key=lambda one: one.model)
         return Saying(
             agent_version=fields["agent_version"],
             patch_formats=tuple(sorted(set(fields["patch_formats"]))),
@@ -49,6 +59,11 @@ class SayingSerializer(serializers.Serializer[Any]):
             attributes=fields["attributes"],
             installations=tuple(held),
         )
+
+
+def _held_model(fields: Mapping[str, Any]) -> HeldModel:
+    refused = fields["refused"]
+    return HeldModel(**{**fields, "refused": LocalRefusal(**refused) if refused else None})
 
 
 class FileSerializer(serializers.Serializer[Any]):

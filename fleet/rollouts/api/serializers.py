@@ -49,6 +49,14 @@ class ProgressSerializer(serializers.Serializer[Any]):
     rolled_back = serializers.IntegerField()
 
 
+class WaitSerializer(serializers.Serializer[Any]):
+    """Devices of the cohort that a local rule of theirs keeps waiting."""
+
+    rule = serializers.CharField()
+    devices = serializers.IntegerField()
+    since = serializers.DateTimeField(help_text="of the one that waits longest")
+
+
 class RolloutSerializer(serializers.ModelSerializer[Rollout]):
     """A rollout."""
 
@@ -74,6 +82,7 @@ class RolloutDetailSerializer(RolloutSerializer):
     """A rollout and how far it is."""
 
     progress = ProgressSerializer(read_only=True)
+    waiting_for = WaitSerializer(many=True, read_only=True)
 
     class Meta(RolloutSerializer.Meta):
-        fields = [*RolloutSerializer.Meta.fields, "progress"]
+        fields = [*RolloutSerializer.Meta.fields, "progress", "waiting_for"]

@@ -25,7 +25,8 @@ from registry.queries import get_variant
 def _detail(rollout: Rollout) -> dict[str, Any]:
     shown = queries.get_rollout(rollout.pk)
     progress = serializers.ProgressSerializer(queries.progress_of(shown)).data
-    return {**serializers.RolloutSerializer(shown).data, "progress": progress}
+    waiting_for = serializers.WaitSerializer(queries.waits_of(shown), many=True).data
+    return {**serializers.RolloutSerializer(shown).data, "progress": progress, "waiting_for": waiting_for}
 
 
 @extend_schema(

@@ -17,7 +17,7 @@ BOUNDS = {
     "/models/digits/deltas/": 24,
     "/rollouts/": 8,
     "/rollouts/new/?variant={variant}": 24,
-    "/rollouts/{running}/": 15,
+    "/rollouts/{running}/": 17,
     "/devices/": 8,
     "/devices/?q=site%3Dberlin": 8,
     "/devices/{device}/": 15,
