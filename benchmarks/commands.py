@@ -8,9 +8,17 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.configurations import (
+    CONFIGURATION_NAMES,
+    CONFIGURATIONS,
+    DEFAULT_PROVIDERS,
+    Configuration,
+    ConfigurationName,
+)
 from benchmarks.errors import BenchmarkError, RuntimeMissing, error_classes
 from benchmarks.runner import run_benchmark
 from benchmarks.table import table
@@ -40,9 +48,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--shape", metavar="NAME=1,2,3", type=_shape, action="append", default=[], help="shape of an input; repeatable"
     )
     parser.add_argument(
-        "--threads", metavar="N", type=_positive_int, default=1, help="threads of the runtime (default: 1)"
+        "--configuration",
+        choices=CONFIGURATION_NAMES,
+        default="canonical",
+        help="one pinned thread, which compares over a fleet, or what the runtime chooses (default: canonical)",
     )
+    parser.add_argument("--threads", metavar="N", type=_positive_int, help="other threads than the configuration's")
     parser.add_argument("--no-pin", action="store_true", help="let the system move the process between CPUs")
+    parser.add_argument(
+        "--provider",
+        metavar="NAME",
+        action="append",
+        help=f"execution provider, first choice first; repeatable (default: {', '.join(DEFAULT_PROVIDERS)})",
+    )
     parser.add_argument("--watts", metavar="W", type=_positive, help="power of a busy core, where no sensor is")
     parser.add_argument("--static", action="store_true", help="count MACs and bytes from the graph too (needs onnx)")
     parser.add_argument("--device-class", metavar="NAME", help="what to call this kind of device in the report")
@@ -72,14 +90,26 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
         tier=tier,
         samples=args.samples,
         shapes=shapes,
-        intra_op=args.threads,
-        pin=not args.no_pin,
+        configuration=_configuration(args),
+        providers=tuple(args.provider or DEFAULT_PROVIDERS),
         timeout_s=args.timeout or TIERS[tier].max_duration_s + _STARTUP_S,
         memory_limit_bytes=args.memory_limit_mib and args.memory_limit_mib * 2**20,
         watts=args.watts,
         artifact=_static(args.model, shapes) if args.static else None,
         device_class=args.device_class,
     )
+
+
+def _configuration(args: argparse.Namespace) -> Configuration:
+    """The named configuration, or a person's own: then it is called `custom`, since its figures compare with no other's."""
+    name: ConfigurationName = args.configuration
+    named = CONFIGURATIONS[name]
+    wanted = replace(
+        named,
+        intra_op=named.intra_op if args.threads is None else args.threads,
+        pinned=named.pinned and not args.no_pin,
+    )
+    return named if wanted == named else replace(wanted, name="custom")
 
 
 def _static(model: Path, shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def report_of(run: Run, request: Mapping[str, Any], *, started: float) -> dict[s
     """The report of a run; `started` is the perf_counter when the child began, for the duration."""
     latency, steady = latency_block(run.windows), steady_state_block(run.windows)
     throttling = environment.throttling_block(run.before)
-    share, threads = cpu_share(run.windows), request["intra_op"]
+    share, runtime = cpu_share(run.windows), _runtime(run)
     about_device = environment.environment_block(
         run.before, device_class=request["device_class"], affinity=run.affinity
     )
@@ -38,7 +38,7 @@ def report_of(run: Run, request: Mapping[str, Any], *, started: float) -> dict[s
         "started_at": run.started_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "clock": {"monotonic_source": "perf_counter", "resolution_ns": _clock_step_ns()},
         "artifact": _artifact(run, request["artifact"]),
-        "runtime": _runtime(run, threads),
+        "runtime": runtime,
         "environment": about_device,
         "workload": _workload(run),
         "cold_start": {**asdict(run.cold), "page_cache": "unknown"},
@@ -53,7 +53,9 @@ def report_of(run: Run, request: Mapping[str, Any], *, started: float) -> dict[s
         "validity": judge(
             plan=run.plan,
             timed_s=run.timed_s,
-            threads=threads,
+            threads=run.threads,
+            providers=runtime["providers_requested"],
+            placed=runtime["nodes_per_provider"],
             latency=latency,
             steady=steady,
             share=share,
@@ -109,20 +111,15 @@ def _or(value: Any, absent: Absent) -> Any:
     return absent if value is None else value
 
 
-def _runtime(run: Run, threads: int) -> dict[str, Any]:
+def _runtime(run: Run) -> dict[str, Any]:
     return {
         "name": "onnxruntime",
         "version": onnxruntime.__version__,
         "build_info": onnxruntime.get_build_info().removeprefix("ORT Build Info: "),
-        "providers_requested": list(session.PROVIDERS),
-        "nodes_per_provider": session.nodes_per_provider(run.model) or Absent("the runtime does not say"),
-        "intra_op": threads,
-        "inter_op": 1,
-        "spinning": False,
-        "graph_opt": "all",
-        "arena": True,
-        "mem_pattern": True,
-        "config_entries": session.CONFIG_ENTRIES,
+        "configuration": run.configuration.name,
+        "pinned": run.configuration.pinned,
+        "threads": run.threads,
+        **session.options_of(run.model),
     }
 
 

@@ -10,6 +10,7 @@
       ChildCrashed                  8   child-crashed
       RuntimeMissing                9   runtime-missing
       ReportInvalid                10   report-invalid
+      ProviderUnavailable          11   provider-unavailable
 
 `exit_code` is what `smallfleet bench` ends with; `slug` is stable and what other programs branch on.
 """
@@ -110,6 +111,14 @@ class ReportInvalid(BenchmarkError):
     exit_code = 10
     slug = "report-invalid"
     title = "The report is not valid"
+
+
+class ProviderUnavailable(BenchmarkError):
+    """The runtime has not the execution provider that was asked for, or it does not start on this device."""
+
+    exit_code = 11
+    slug = "provider-unavailable"
+    title = "An execution provider is missing"
 
 
 def error_classes() -> dict[str, type[BenchmarkError]]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from benchmarks import affinity, environment
+from benchmarks.configurations import Configuration
 from benchmarks.energy import EnergyLog, find_meter
 from benchmarks.errors import InferenceFailed, ModelUnloadable
 from benchmarks.memory import Phase, PhaseMeter
@@ -54,11 +55,13 @@ class ColdStart:
 
 @dataclass(slots=True)
 class Run:
-    """What one run left behind, before it is put into words."""
+    """What one run left behind, before it is put into words. `threads` are those that the runtime really had."""
 
     plan: TierPlan
     started_at: datetime
+    configuration: Configuration
     affinity: list[int]
+    threads: int
     before: Mapping[str, Any]
     model: "Model"
     model_sha256: str
@@ -98,19 +101,30 @@ def measure(request: Mapping[str, Any]) -> Run:
 
     Raises:
         ModelUnloadable: the runtime refuses the file.
+        ProviderUnavailable: the runtime has not an execution provider of the request.
         InferenceFailed: the model refuses the inputs.
         SamplesUnreadable: the sample set is broken or made for another model.
     """
     plan = TIERS[request["tier"]]
     started_at = datetime.now(UTC)
-    cpus = affinity.pin(request["intra_op"]) if request["pin"] else affinity.allowed_cpus()
+    configuration = Configuration(**request["configuration"])
+    cpus = affinity.pin(configuration.intra_op) if configuration.pinned else affinity.allowed_cpus()
     before = environment.before_run()
     cold, meter = ColdStart(), PhaseMeter()
     phases = {"baseline": meter.end_phase()}
     session, cold.import_ms = _timed(lambda: importlib.import_module("benchmarks.session"))
     phases["runtime"] = meter.end_phase()
     digest, size, cold.file_read_ms = _read(Path(request["model"]))
-    model, cold.session_create_ms = _timed(lambda: session.open_model(request["model"], intra_op=request["intra_op"]))
+    threads_before = _threads()
+    model, cold.session_create_ms = _timed(
+        lambda: session.open_model(
+            request["model"],
+            intra_op=configuration.intra_op,
+            spinning=configuration.spinning,
+            providers=request["providers"],
+        )
+    )
+    threads = 1 + _threads() - threads_before
     phases["load"] = meter.end_phase()
     workload = _workload(session, model, request)
     infer = _inference(model, workload.feeds)
@@ -126,7 +140,9 @@ def measure(request: Mapping[str, Any]) -> Run:
     return Run(
         plan=plan,
         started_at=started_at,
+        configuration=configuration,
         affinity=cpus,
+        threads=threads,
         before=before,
         model=model,
         model_sha256=digest,
@@ -141,6 +157,11 @@ def measure(request: Mapping[str, Any]) -> Run:
         involuntary_switches=switches,
         energy=energy,
     )
+
+
+def _threads() -> int:
+    """Threads of this process."""
+    return sum(1 for _ in Path("/proc/self/task").iterdir())
 
 
 def _first_inference(session: Any, infer: Callable[[int], object], request: Mapping[str, Any]) -> None:

@@ -1,9 +1,11 @@
 """Running one benchmark: the parent side. It starts a fresh child, waits, and hands back the report."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benchmarks.configurations import CANONICAL, DEFAULT_PROVIDERS, Configuration
 from benchmarks.errors import RequestInvalid
 from benchmarks.process import Limits, ask_child
 from benchmarks.tiers import TIER_NAMES, Tier
@@ -16,8 +18,8 @@ def run_benchmark(
     tier: Tier = "rapid",
     samples: Path | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
-    intra_op: int = 1,
-    pin: bool = True,
+    configuration: Configuration = CANONICAL,
+    providers: Sequence[str] = DEFAULT_PROVIDERS,
     timeout_s: float,
     memory_limit_bytes: int | None = None,
     nice: int = 0,
@@ -32,8 +34,8 @@ def run_benchmark(
         tier: how long and how often, see `tiers`.
         samples: inputs to cycle through, and golden outputs and labels for the accuracy block; random inputs without.
         shapes: concrete shapes of inputs by name, for random inputs; other open dimensions are bound to 1.
-        intra_op: threads of the runtime. One, pinned, is the number that compares over a fleet.
-        pin: bind the child to as many CPUs as it has threads.
+        configuration: threads, affinity and spinning of the runtime. `CANONICAL` is what compares over a fleet.
+        providers: execution providers in order of preference.
         timeout_s: wall seconds for the run, after which the child is killed; and the longest wait for another
             benchmark on this machine to end.
         memory_limit_bytes: bound on the child's private memory.
@@ -45,19 +47,23 @@ def run_benchmark(
     Raises:
         BenchmarkError: the subclass says what went wrong, see `errors`.
     """
-    if tier not in TIER_NAMES or intra_op < 1:
-        raise RequestInvalid(f"tier must be one of {', '.join(TIER_NAMES)} and threads at least 1")
+    if tier not in TIER_NAMES:
+        raise RequestInvalid(f"tier must be one of {', '.join(TIER_NAMES)}")
+    if configuration.intra_op < (1 if configuration.pinned else 0):
+        raise RequestInvalid("a pinned process needs a number of threads, at least 1")
+    if not providers or len(set(providers)) != len(providers):
+        raise RequestInvalid("execution providers must be at least one, each once")
     request = {
         "model": str(model.absolute()),
         "tier": tier,
         "samples": None if samples is None else str(samples.absolute()),
         "shapes": {name: list(shape) for name, shape in (shapes or {}).items()},
-        "intra_op": intra_op,
-        "pin": pin,
+        "configuration": asdict(configuration),
+        "providers": list(providers),
         "watts": watts,
         "artifact": None if artifact is None else dict(artifact),
         "device_class": device_class,
     }
-    limits = Limits(timeout_s, memory_limit_bytes, nice, intra_op)
+    limits = Limits(timeout_s, memory_limit_bytes, nice, configuration.most_threads)
     with turn(timeout_s):
         return ask_child("benchmark", request, limits=limits)

@@ -13,13 +13,15 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
-from benchmarks.errors import InferenceFailed, MemoryExceeded, ModelUnloadable, RequestInvalid
+from benchmarks.configurations import DEFAULT_PROVIDERS
+from benchmarks.errors import InferenceFailed, MemoryExceeded, ModelUnloadable, ProviderUnavailable, RequestInvalid
 from benchmarks.ports import Port
+from benchmarks.report import Absent
 
-PROVIDERS = ("CPUExecutionProvider",)
-# Spinning threads burn CPU between inferences; on a device with other work, or under a CPU quota, they double the cost
-# (measured: 4.9 ms of CPU time per inference against 9.0). Node assignment is recorded to prove where nodes ran.
-CONFIG_ENTRIES = {"session.intra_op.allow_spinning": "0", "session.record_ep_graph_assignment_info": "1"}
+_SPINNING = "session.intra_op.allow_spinning"
+# Which node ran where is only known to a session that was told to remember it.
+_RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
+_ENTRIES = (_SPINNING, _RECORD_PLACEMENT)
 
 _NATIVE_ERRORS: tuple[type[Exception], ...] = (
     native.EPFail,
@@ -48,6 +50,16 @@ _DTYPES: dict[str, str] = {
 }
 
 
+# As the report's schema has them, by ONNX Runtime's names.
+_GRAPH_OPTIMISATION = {
+    "ORT_DISABLE_ALL": "none",
+    "ORT_ENABLE_BASIC": "basic",
+    "ORT_ENABLE_EXTENDED": "extended",
+    "ORT_ENABLE_LAYOUT": "layout",
+    "ORT_ENABLE_ALL": "all",
+}
+
+
 @dataclass(slots=True)
 class Model:
     """A loaded model. `run` takes arrays by input name and returns arrays in the order of `outputs`."""
@@ -55,6 +67,7 @@ class Model:
     session: Any
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
+    providers_requested: tuple[str, ...] = DEFAULT_PROVIDERS
     output_names: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -69,28 +82,89 @@ class Model:
         return translate(lambda: self.session.run(self.output_names, feeds), InferenceFailed)
 
 
-def open_model(path: str, *, intra_op: int = 1) -> Model:
+def open_model(
+    path: str,
+    *,
+    intra_op: int = 1,
+    spinning: bool | None = False,
+    providers: Sequence[str] = DEFAULT_PROVIDERS,
+    profile: Path | None = None,
+) -> Model:
     """Load the model from its path; passing bytes would cost one more copy of the file in memory.
+
+    Args:
+        path: the file.
+        intra_op: threads inside an operator; 0 leaves number and affinity to the runtime.
+        spinning: whether the runtime's idle threads spin; None leaves it to the runtime. Off by default: on a device with other work, or under
+            a CPU quota, spinning doubles the cost (measured: 4.9 ms of CPU time per inference against 9.0).
+        providers: execution providers in order of preference.
+        profile: write the runtime's profile beside this path. Never in a timed run: it costs up to a third.
 
     Raises:
         ModelUnloadable: the file is not there or the runtime refuses it.
+        ProviderUnavailable: a provider is not in this build of the runtime, or does not start on this device.
     """
     if not Path(path).is_file():
         raise ModelUnloadable(f"{path} is not a file")
-    options = session_options(intra_op)
-    session = translate(lambda: onnxruntime.InferenceSession(path, options, providers=list(PROVIDERS)), ModelUnloadable)
-    return Model(session, tuple(map(_port, session.get_inputs())), tuple(map(_port, session.get_outputs())))
+    _require(providers, onnxruntime.get_available_providers(), "this build of the runtime has")
+    options = _session_options(intra_op, spinning=spinning, profile=profile)
+    # Without enable_fallback=0 a provider that fails would be replaced by the CPU and only standard output would say so.
+    session = translate(
+        lambda: onnxruntime.InferenceSession(path, options, providers=list(providers), enable_fallback=0),
+        ModelUnloadable,
+    )
+    _require(providers, session.get_providers(), "on this device the runtime started")
+    ports = tuple(map(_port, session.get_inputs())), tuple(map(_port, session.get_outputs()))
+    return Model(session, *ports, tuple(providers))
 
 
-def session_options(intra_op: int) -> Any:
-    """The options of every session of the ruler."""
+def _require(wanted: Sequence[str], present: Sequence[str], who_has: str) -> None:
+    missing = [name for name in wanted if name not in present]
+    if missing:
+        raise ProviderUnavailable(f"no {', '.join(missing)}; {who_has} {', '.join(present)}")
+
+
+def _session_options(intra_op: int, *, spinning: bool | None, profile: Path | None) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = intra_op
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
-    for key, value in CONFIG_ENTRIES.items():
-        options.add_session_config_entry(key, value)
+    options.add_session_config_entry(_RECORD_PLACEMENT, "1")
+    if spinning is not None:
+        options.add_session_config_entry(_SPINNING, str(int(spinning)))
+    if profile is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile)
     return options
+
+
+def options_of(model: Model) -> dict[str, Any]:
+    """The options that this session runs with, read back from it, in the words of the report."""
+    options = model.session.get_session_options()
+    entries = _entries(options)
+    return {
+        "providers_requested": list(model.providers_requested),
+        "nodes_per_provider": nodes_per_provider(model) or Absent("the runtime does not say"),
+        "intra_op": options.intra_op_num_threads,
+        "inter_op": options.inter_op_num_threads,
+        "execution_mode": options.execution_mode.name.removeprefix("ORT_").lower(),
+        # Unset means on: https://onnxruntime.ai/docs/performance/tune-performance/threading.html
+        "spinning": entries.get(_SPINNING, "1") == "1",
+        "graph_opt": _GRAPH_OPTIMISATION[options.graph_optimization_level.name],
+        "arena": options.enable_cpu_mem_arena,
+        "mem_pattern": options.enable_mem_pattern,
+        "config_entries": entries,
+    }
+
+
+def _entries(options: Any) -> dict[str, str]:
+    found = {}
+    for key in _ENTRIES:
+        try:
+            found[key] = options.get_session_config_entry(key)
+        except RuntimeError:  # how the runtime says that an entry was not set
+            continue
+    return found
 
 
 def translate(action: Callable[[], _T], failure: type[ModelUnloadable | InferenceFailed]) -> _T:

@@ -14,8 +14,13 @@ def table(report: Mapping[str, Any], name: str) -> list[str]:
 def _rows(report: Mapping[str, Any], name: str) -> Iterator[tuple[str, str]]:
     artifact, runtime, work = report["artifact"], report["runtime"], report["workload"]
     yield "model", f"{name}, {artifact['bytes'] / 1e6:.3f} MB, sha256 {artifact['model_sha256'][:12]}"
-    threads = f"{runtime['intra_op']} thread{'s' if runtime['intra_op'] > 1 else ''}"
-    yield "runtime", f"{runtime['name']} {runtime['version']}, {', '.join(runtime['providers_requested'])}, {threads}"
+    threads = (
+        f"{runtime['threads']} thread{'s' if runtime['threads'] > 1 else ''}{', pinned' if runtime['pinned'] else ''}"
+    )
+    yield (
+        "runtime",
+        f"{runtime['name']} {runtime['version']}, {runtime['configuration']}: {threads}, {_placement(runtime)}",
+    )
     yield "run", f"{work['tier']}, {work['n']} inferences in {work['timed_s']:g} s, input {work['input'][:24]}"
     yield "validity", _validity(report["validity"])
     yield from _times(report)
@@ -24,6 +29,14 @@ def _rows(report: Mapping[str, Any], name: str) -> Iterator[tuple[str, str]]:
     yield "accuracy", _accuracy(report)
     if artifact["static"]:
         yield "static", _static(artifact["static"])
+
+
+def _placement(runtime: Mapping[str, Any]) -> str:
+    placed = runtime["nodes_per_provider"]
+    wanted = ", ".join(runtime["providers_requested"])
+    if placed is None:
+        return f"{wanted} asked for, placement unknown"
+    return f"nodes on {', '.join(f'{name} {count}' for name, count in placed.items())} ({wanted} asked for)"
 
 
 def _validity(validity: Mapping[str, Any]) -> str:

@@ -37,6 +37,8 @@ def judge(
     plan: TierPlan,
     timed_s: float,
     threads: int,
+    providers: Sequence[str],
+    placed: Maybe[Mapping[str, int]],
     latency: Mapping[str, Any],
     steady: Mapping[str, Any],
     share: float,
@@ -53,6 +55,7 @@ def judge(
         Flag("drift", drift if isinstance(drift, Absent) else drift <= MAX_DRIFT, drift, MAX_DRIFT, "semivalid"),
         Flag("stability", steady["stable_3w_10pct"], steady["stable_3w_10pct"], True, "semivalid"),  # noqa: FBT003
         _cv(latency),
+        _provider(providers, placed),
         Flag("throttle", throttled if isinstance(throttled, Absent) else throttled == 0, throttled, 0, "semivalid"),
     ]
     return {"state": state_of(flags), "flags": [_as_mapping(flag) for flag in flags]}
@@ -62,6 +65,14 @@ def _cpu_share(share: float, threads: int) -> Flag:
     """With several threads waiting for each other is normal, so the share informs only."""
     ok: Maybe[bool] = share >= MIN_CPU_SHARE if threads == 1 else Absent("judged with one thread only")
     return Flag("cpu_share", ok, share, MIN_CPU_SHARE, "invalid" if threads == 1 else "info")
+
+
+def _provider(wanted: Sequence[str], placed: Maybe[Mapping[str, int]]) -> Flag:
+    """The share of nodes on the provider that was asked for first. With none of them there, something else was measured."""
+    if isinstance(placed, Absent):
+        return Flag("provider", placed, placed, 1.0, "semivalid")
+    share = placed.get(wanted[0], 0) / sum(placed.values())
+    return Flag("provider", share == 1, round(share, 4), 1.0, "semivalid" if share else "invalid")
 
 
 def _cv(latency: Mapping[str, Any]) -> Flag:

@@ -44,6 +44,20 @@ def test_failure_is_one_line_and_the_documented_exit_code(tmp_path: Path) -> Non
     assert done.stderr.count("\n") == 1
 
 
+def test_own_threads_are_called_custom_and_providers_are_named(classifier: Path) -> None:
+    done = _bench(classifier, "--tier", "smoke", "--threads", "2", "--no-pin", "--provider", "CPUExecutionProvider")
+
+    assert done.returncode == 0
+    assert "custom: 2 threads, nodes on CPUExecutionProvider 1" in done.stdout
+
+
+def test_missing_provider_is_its_exit_code(classifier: Path) -> None:
+    done = _bench(classifier, "--tier", "smoke", "--provider", "QNNExecutionProvider")
+
+    assert (done.returncode, done.stdout) == (11, "")
+    assert "no QNNExecutionProvider" in done.stderr
+
+
 @pytest.mark.parametrize(
     "arguments", [["--watts", "0"], ["--threads", "0"], ["--shape", "x"], ["--shape", "x=a"], ["--tier", "long"]]
 )

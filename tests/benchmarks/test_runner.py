@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,14 @@ import onnx
 import pytest
 from onnx import helper
 
+from benchmarks.configurations import CANONICAL, DEVICE_DEFAULT
 from benchmarks.errors import (
     BenchmarkError,
     ChildCrashed,
     ChildTimedOut,
     InferenceFailed,
     ModelUnloadable,
+    ProviderUnavailable,
     ReportInvalid,
     RequestInvalid,
 )
@@ -86,10 +89,46 @@ def test_report_says_what_was_measured(report: Report, classifier: Path) -> None
     assert report["schema"] == "bench-report/1"
     assert report["artifact"]["bytes"] == classifier.stat().st_size
     assert report["runtime"]["name"] == "onnxruntime"
-    assert report["runtime"]["spinning"] is False
     assert report["runtime"]["nodes_per_provider"] == {"CPUExecutionProvider": 1}
     assert report["environment"]["affinity"] == [max(os.sched_getaffinity(0))]
     assert report["workload"]["input_shapes"] == {"x": [1, 6]}
+
+
+def test_canonical_configuration_is_one_pinned_thread_that_does_not_spin(report: Report) -> None:
+    runtime = report["runtime"]
+
+    assert (runtime["configuration"], runtime["intra_op"], runtime["threads"]) == ("canonical", 1, 1)
+    assert (runtime["pinned"], runtime["spinning"]) == (True, False)
+    assert runtime["config_entries"]["session.intra_op.allow_spinning"] == "0"
+
+
+def test_device_default_leaves_threads_affinity_and_spinning_to_the_runtime(classifier: Path) -> None:
+    report = run_benchmark(classifier, tier="smoke", configuration=DEVICE_DEFAULT, timeout_s=60)
+    runtime = report["runtime"]
+
+    validate(report)
+    assert (runtime["configuration"], runtime["intra_op"], runtime["pinned"]) == ("device-default", 0, False)
+    assert runtime["threads"] >= 1
+    assert runtime["spinning"] is True
+    assert "session.intra_op.allow_spinning" not in runtime["config_entries"]
+    assert report["environment"]["affinity"] == sorted(os.sched_getaffinity(0))
+
+
+def test_nodes_that_fell_back_to_the_cpu_make_the_report_invalid(classifier: Path) -> None:
+    """The Azure provider is in every build and takes no node of an ordinary model."""
+    wanted = ("AzureExecutionProvider", "CPUExecutionProvider")
+    report = run_benchmark(classifier, tier="smoke", providers=wanted, timeout_s=60)
+    failed = [flag["id"] for flag in report["validity"]["flags"] if flag["ok"] is False]
+
+    assert report["runtime"]["providers_requested"] == list(wanted)
+    assert report["runtime"]["nodes_per_provider"] == {"CPUExecutionProvider": 1}
+    assert report["validity"]["state"] == "invalid"
+    assert "provider" in failed
+
+
+def test_provider_that_this_runtime_has_not_is_named(classifier: Path) -> None:
+    with pytest.raises(ProviderUnavailable, match=r"no TensorrtExecutionProvider; .* has .*CPUExecutionProvider"):
+        run_benchmark(classifier, tier="smoke", providers=["TensorrtExecutionProvider"], timeout_s=60)
 
 
 def test_distribution_is_in_order_and_adds_up(report: Report) -> None:
@@ -119,7 +158,17 @@ def test_second_long_run_never_claims_to_be_valid(report: Report) -> None:
 
     assert state in {"semivalid", "invalid"}
     assert flags["min_duration"]["ok"] is False
-    assert set(flags) == {"n_p90", "n_p99", "cpu_share", "min_duration", "drift", "stability", "cv", "throttle"}
+    assert set(flags) >= {
+        "n_p90",
+        "n_p99",
+        "cpu_share",
+        "min_duration",
+        "drift",
+        "stability",
+        "cv",
+        "throttle",
+        "provider",
+    }
 
 
 def test_caller_without_facts_gets_nulls_and_no_zeros(bare: Report) -> None:
@@ -241,7 +290,15 @@ def test_generated_inputs_that_do_not_run_ask_for_samples(tmp_path: Path, make_m
     assert run_benchmark(path, tier="smoke", shapes={"x": (9,)}, timeout_s=60)["workload"]["input_shapes"] == {"x": [9]}
 
 
-@pytest.mark.parametrize("options", [{"tier": "forever"}, {"intra_op": 0}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tier": "forever"},
+        {"configuration": replace(CANONICAL, intra_op=0)},
+        {"providers": []},
+        {"providers": ["CPUExecutionProvider", "CPUExecutionProvider"]},
+    ],
+)
 def test_request_that_makes_no_sense_starts_nothing(classifier: Path, options: dict[str, Any]) -> None:
     with pytest.raises(RequestInvalid):
         run_benchmark(classifier, timeout_s=60, **options)

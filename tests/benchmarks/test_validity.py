@@ -12,6 +12,8 @@ GOOD: dict[str, Any] = {
     "plan": TIERS["rapid"],
     "timed_s": 6.0,
     "threads": 1,
+    "providers": ["CPUExecutionProvider"],
+    "placed": {"CPUExecutionProvider": 41},
     "latency": {"n": 1000, "mean": 100, "stdev": 5},
     "steady": {"drift_last_over_first": 1.0, "stable_3w_10pct": True},
     "share": 0.99,
@@ -39,6 +41,8 @@ def test_clean_run_is_valid() -> None:
         ({"steady": {"drift_last_over_first": 1.06, "stable_3w_10pct": True}}, "semivalid", {"drift"}),
         ({"steady": {"drift_last_over_first": 1.0, "stable_3w_10pct": False}}, "semivalid", {"stability"}),
         ({"throttled": 2}, "semivalid", {"throttle"}),
+        ({"placed": {"CPUExecutionProvider": 39, "XnnpackExecutionProvider": 2}}, "semivalid", {"provider"}),
+        ({"providers": ["XnnpackExecutionProvider", "CPUExecutionProvider"]}, "invalid", {"provider"}),
         ({"share": 0.5, "timed_s": 1.0}, "invalid", {"cpu_share", "min_duration"}),
     ],
 )
@@ -53,6 +57,10 @@ def test_share_of_several_threads_only_informs() -> None:
     assert block["state"] == "valid"
     assert flag["ok"] == Absent("judged with one thread only")
     assert flag["value"] == 0.7
+
+
+def test_placement_that_the_runtime_does_not_tell_is_not_judged() -> None:
+    assert _judge(placed=Absent("the runtime does not say")) == ("valid", set())
 
 
 def test_rule_that_cannot_be_judged_does_not_count_against_the_run() -> None:
