@@ -35,6 +35,8 @@ MAX_RETRY_AFTER_S = 86_400.0
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Other than these, a 4xx is final.
 TRANSIENT_STATUSES = frozenset({408, 425, 429})
+# A resumed TLS session skips the server's certificate, so that is looked at anew once a day.
+FULL_HANDSHAKE_S = 86_400.0
 # Never sent to an origin that a redirect led to. If-Range goes too: another host's ETag is its own, and a mismatch would
 # make it send the whole file again; what arrives is checked by its digest anyway.
 HOME_HEADERS = frozenset({"Authorization", "Smallfleet-Attempt", "If-Range", "If-None-Match"})
@@ -76,6 +78,9 @@ class Client:
     _visited: _Connection | None = None
     _meter: Meter = field(init=False)
     _tls: ssl.SSLContext | None = None
+    # A poll on a new connection costs 1.3 kB with a resumed session and 3 to 6 kB with a full handshake.
+    _session: ssl.SSLSession | None = None
+    _certified_at: float = 0.0
 
     def __post_init__(self) -> None:
         self._meter = Meter(self.timeout_s)
@@ -87,8 +92,16 @@ class Client:
         """Drop the connections; the next request opens one."""
         self._leave()
         if self._kept is not None:
+            self._remember_session(self._kept)
             self._kept.close()
             self._kept = None
+
+    def _remember_session(self, connection: _Connection) -> None:
+        """Keep what the next connection to the server may resume; nothing of it is ever on disk."""
+        if isinstance(connection, MeteredHTTPS) and connection.is_up:
+            if not connection.was_resumed:
+                self._certified_at = time.monotonic()
+            self._session = connection.session()
 
     def _leave(self) -> None:
         """Close the connection to the origin that a redirect led to."""
@@ -134,6 +147,8 @@ class Client:
         except (OSError, http.client.HTTPException, UnicodeError) as error:
             # UnicodeError: a redirect to a host name that cannot be one.
             self.close()
+            if isinstance(error, ssl.SSLError):
+                self._session = None
             if isinstance(error, OSError) and error.errno in DISK_ERRNOS:
                 raise
             raise ServerUnavailable(f"{type(error).__name__}: {error}") from error
@@ -181,7 +196,7 @@ class Client:
     ) -> http.client.HTTPResponse:
         if not keep:
             self._leave()
-            self._visited = self._connection(url)
+            self._visited = self._connection(url, home=False)
             return self._send_on(self._visited, url, method, headers, body)
         if self._kept is not None:
             try:
@@ -189,7 +204,7 @@ class Client:
             except ConnectionError:
                 # The server closed an idle connection; every request of ours may be repeated.
                 self.close()
-        self._kept = self._connection(url)
+        self._kept = self._connection(url, home=True)
         return self._send_on(self._kept, url, method, headers, body)
 
     def _send_on(
@@ -205,13 +220,16 @@ class Client:
         connection.endheaders(body)
         return connection.getresponse()
 
-    def _connection(self, url: SplitResult) -> _Connection:
+    def _connection(self, url: SplitResult, *, home: bool) -> _Connection:
         host = url.hostname or ""
         connection: _Connection
         if url.scheme == "https":
             if self._tls is None:
                 self._tls = ssl.create_default_context(cafile=self.ca_file)
-            connection = MeteredHTTPS(host, url.port, timeout=self.timeout_s, context=self._tls)
+            connection = MeteredHTTPS(host, url.port, timeout=self.timeout_s)
+            connection.tls = self._tls
+            if home and time.monotonic() - self._certified_at < FULL_HANDSHAKE_S:
+                connection.resumed = self._session
         else:
             connection = MeteredHTTP(host, url.port, timeout=self.timeout_s)
         connection.meter = self._meter

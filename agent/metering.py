@@ -8,6 +8,7 @@ import http.client
 import io
 import math
 import socket
+import ssl
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
@@ -111,14 +112,38 @@ class MeteredHTTP(http.client.HTTPConnection):
 
     def connect(self) -> None:
         super().connect()
-        self.sock = cast("socket.socket", _MeteredSocket(self.sock, self.meter))
+        self.sock = cast("socket.socket", _MeteredSocket(self._secured(self.sock), self.meter))
+
+    def _secured(self, connected: socket.socket) -> socket.socket:
+        return connected
 
 
-class MeteredHTTPS(http.client.HTTPSConnection):
-    """A connection over TLS whose bytes are counted by `meter`, as they are before encryption."""
+class MeteredHTTPS(MeteredHTTP):
+    """A connection over TLS whose bytes are counted by `meter`, as they are before encryption.
 
-    meter: Meter
+    With a `resumed` session of an earlier connection in the same `tls` context, certificates are neither sent nor checked anew.
+    """
 
-    def connect(self) -> None:
-        super().connect()
-        self.sock = cast("socket.socket", _MeteredSocket(self.sock, self.meter))
+    default_port = http.client.HTTPS_PORT
+    tls: ssl.SSLContext
+    resumed: ssl.SSLSession | None = None
+    _secure: ssl.SSLSocket | None = None
+
+    def _secured(self, connected: socket.socket) -> socket.socket:
+        self._secure = self.tls.wrap_socket(connected, server_hostname=self.host, session=self.resumed)
+        return self._secure
+
+    @property
+    def is_up(self) -> bool:
+        """Whether there was a handshake."""
+        return self._secure is not None
+
+    @property
+    def was_resumed(self) -> bool:
+        """Whether the server took the session up."""
+        return self._secure is not None and bool(self._secure.session_reused)
+
+    def session(self) -> ssl.SSLSession | None:
+        """A session for the next connection: TLS 1.3 sends it after the handshake, so ask once an answer was read."""
+        session = None if self._secure is None else self._secure.session
+        return session if session is not None and session.has_ticket else None

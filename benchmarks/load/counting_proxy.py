@@ -2,12 +2,16 @@
 
 import contextlib
 import socket
+import struct
 import threading
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
 BLOCK_BYTES = 64 * 1024
+# tcpi_segs_out and tcpi_segs_in of `struct tcp_info`, include/uapi/linux/tcp.h, since Linux 4.2.
+_SEGMENTS = struct.Struct("=II")
+_SEGMENTS_AT = 136
 
 
 @dataclass(slots=True)
@@ -18,12 +22,14 @@ class CountingProxy:
         up_bytes: bytes from client to server so far.
         down_bytes: bytes from server to client so far.
         connections: accepted so far.
+        segments: TCP segments of the ended connections, both ways, as the kernel counted them.
     """
 
     target_port: int
     up_bytes: int = 0
     down_bytes: int = 0
     connections: int = 0
+    segments: int = 0
     _listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -44,7 +50,7 @@ class CountingProxy:
     def reset(self) -> None:
         """Begin counting from zero."""
         with self._lock:
-            self.up_bytes = self.down_bytes = self.connections = 0
+            self.up_bytes = self.down_bytes = self.connections = self.segments = 0
 
     def _accept(self) -> None:
         while True:
@@ -55,8 +61,17 @@ class CountingProxy:
             server = socket.create_connection(("127.0.0.1", self.target_port))
             with self._lock:
                 self.connections += 1
-            threading.Thread(target=self._relay, args=(client, server, "up_bytes"), daemon=True).start()
-            threading.Thread(target=self._relay, args=(server, client, "down_bytes"), daemon=True).start()
+            threading.Thread(target=self._serve, args=(client, server), daemon=True).start()
+
+    def _serve(self, client: socket.socket, server: socket.socket) -> None:
+        down = threading.Thread(target=self._relay, args=(server, client, "down_bytes"), daemon=True)
+        down.start()
+        self._relay(client, server, "up_bytes")
+        down.join()
+        with client, server, self._lock:
+            self.segments += sum(
+                _SEGMENTS.unpack_from(client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256), _SEGMENTS_AT)
+            )
 
     def _relay(self, source: socket.socket, sink: socket.socket, counter: str) -> None:
         with contextlib.suppress(OSError):

@@ -1,0 +1,177 @@
+"""What an idle agent costs its device and its link: `python -m benchmarks.load.idle_agent`.
+
+A real server (gunicorn), TLS in front of it, and the agent's daemon as a process of its own. One relay counts what TLS carries, from the
+socket; another one counts the HTTP inside. Measured on a device that has its model and hears of nothing new:
+
+- resident memory after 50 polls, and the CPU time from the daemon's start to its first poll, with every child it needs;
+- HTTP bytes of a poll, and TCP payload of a poll that resumes the TLS session of the one before;
+- a day of 4 polls an hour: its payload with the one full handshake that each day has, and, beside it, with TCP's and IP's own headers.
+"""
+
+import argparse
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.load.counting_proxy import CountingProxy
+from benchmarks.load.goals import Figure, as_table
+from benchmarks.load.tls_front import TlsFront, make_certificate
+from client.demo.models import DemoModel
+from client.processes import free_port, smallfleet
+from client.stack import Stack, StackDevice
+
+KIB = 1024
+GOAL_RESIDENT_KIB, GOAL_START_CPU_S = 24 * KIB, 0.25
+GOAL_HTTP_BYTES, GOAL_TCP_BYTES, GOAL_DAY_KB = 300, 1600, 160
+POLLS_A_DAY = 96
+# IPv4 and TCP with timestamps, per segment.
+HEADER_BYTES = 52
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_s(pid: int) -> float:
+    """CPU time of a process and of its children that have ended (proc(5), /proc/pid/stat fields 14 to 17)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(int(ticks) for ticks in fields[11:15]) / TICKS
+
+
+def memory_kib(pid: int) -> dict[str, int]:
+    """The resident set as the kernel counts it: all of it, and the part that is this process's alone."""
+    rows = (row.partition(":") for row in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return {name: int(value.split()[0]) for name, _, value in rows if name in ("VmRSS", "RssAnon")}
+
+
+@contextmanager
+def daemon(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The agent's daemon, ended as systemd would."""
+    with log.open("ab") as stream, subprocess.Popen(command, stdout=stream, stderr=stream) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], *, timeout_s: float) -> None:
+    """Wait while the daemon lives.
+
+    Raises:
+        RuntimeError: it ended, or the time did.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not ready():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError("the agent did not poll; its log says why")
+        time.sleep(0.001)
+
+
+def prepared(stack: Stack) -> StackDevice:
+    """A device that has its model and has said all it has to say."""
+    stack.cli("publish", *DemoModel("1.0.0", "fp32").publish_arguments())
+    options = "poll_interval_s = 0.5\n[bench]\nenabled = false\n"
+    device = stack.enroll("idle", models=("digits",), device_class="measured", options=options)
+    once = ("agent", "once", "--config", str(device.config))
+    stack.cli(*once)
+    with stack.rest() as rest:
+        rest.post("rollouts", {"model": "digits", "version": "1.0.0", "variant": "fp32", "start": True})
+    for _ in range(3):  # install, report, hear the answer to what it said last
+        stack.cli(*once)
+    return device
+
+
+def use_tls(device: StackDevice, plain_url: str, port: int, certificate: Path) -> None:
+    """Send the device to the front."""
+    config = device.config.read_text().replace(plain_url, f"https://127.0.0.1:{port}")
+    device.config.write_text(f'{config}\n[tls]\nca_file = "{certificate}"\n')
+
+
+def forget_facts(device: StackDevice) -> None:
+    """As after a boot: the machine's facts are to be found out again."""
+    state = device.state_dir / "state.json"
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    content = state.read_text()
+    if boot_id not in content:
+        raise RuntimeError("the state does not name this boot")
+    state.write_text(content.replace(boot_id, "0" * len(boot_id)))
+
+
+def measure(home: Path, *, polls: int) -> list[Figure]:
+    """Every figure, from one stack."""
+    certificate = make_certificate(home)
+    with Stack(home / "stack", port=free_port(), worker=False) as stack:
+        device = prepared(stack)
+        with (
+            CountingProxy(int(stack.url.rpartition(":")[2])) as http,
+            TlsFront(http.port, certificate) as front,
+            CountingProxy(front.port) as link,
+        ):
+            use_tls(device, stack.url, link.port, certificate)
+            command, log = smallfleet("agent", "run", "--config", str(device.config)), home / "agent.log"
+            forget_facts(device)
+            first_start_s = _start_cpu_s(command, log, http)
+            start_s = _start_cpu_s(command, log, http)
+            with daemon(command, log) as process:
+                ended = http.connections
+                wait_until(lambda: http.connections >= ended + 3, process, timeout_s=60)
+                time.sleep(0.4)  # the third has ended, the fourth has not begun
+                if front.resumptions == 0:
+                    raise RuntimeError("the agent resumed no TLS session")
+                full = link.up_bytes + link.down_bytes
+                for proxy in (http, link):
+                    proxy.reset()
+                full_before = front.handshakes
+                wait_until(lambda: http.connections >= polls, process, timeout_s=10 * polls)
+                time.sleep(0.4)
+                memory = memory_kib(process.pid)
+                count = http.connections
+                if front.handshakes != full_before:
+                    raise RuntimeError("a handshake of the measured polls was a full one")
+                del full
+            http_bytes = (http.up_bytes + http.down_bytes) / count
+            tcp_bytes = (link.up_bytes + link.down_bytes) / count
+            header_bytes = HEADER_BYTES * link.segments / count
+            first_bytes = _first_poll_bytes(command, log, link)
+    day = first_bytes + (POLLS_A_DAY - 1) * tcp_bytes
+    return [
+        Figure(f"resident memory after {polls} polls over TLS (VmRSS)", memory["VmRSS"], "KiB", GOAL_RESIDENT_KIB),
+        Figure("  of it, this process's alone (RssAnon)", memory["RssAnon"], "KiB"),
+        Figure("CPU from start to first poll", start_s, "s", GOAL_START_CPU_S),
+        Figure("  the first after a boot, which asks for facts", first_start_s, "s", GOAL_START_CPU_S),
+        Figure("idle poll, HTTP both ways", http_bytes, "B", GOAL_HTTP_BYTES),
+        Figure("idle poll, TCP payload, session resumed", tcp_bytes, "B", GOAL_TCP_BYTES),
+        Figure("  the same with a full handshake", first_bytes, "B"),
+        Figure("idle day of 96 polls, one full handshake", day / 1000, "kB", GOAL_DAY_KB),
+        Figure("  the same with TCP and IP headers", (day + POLLS_A_DAY * header_bytes) / 1000, "kB"),
+    ]
+
+
+def _start_cpu_s(command: list[str], log: Path, http: CountingProxy) -> float:
+    http.reset()
+    with daemon(command, log) as process:
+        wait_until(lambda: http.up_bytes > 0, process, timeout_s=60)
+        return cpu_s(process.pid)
+
+
+def _first_poll_bytes(command: list[str], log: Path, link: CountingProxy) -> float:
+    """A poll without a session to resume: a daemon's first one."""
+    link.reset()
+    with daemon(command, log) as process:
+        wait_until(lambda: link.connections > 0, process, timeout_s=60)
+        time.sleep(0.4)
+        return link.up_bytes + link.down_bytes
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--polls", type=int, default=50)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="smallfleet-idle-") as home:
+        print(as_table(measure(Path(home), polls=args.polls)))
+
+
+if __name__ == "__main__":
+    main()
