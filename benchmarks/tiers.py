@@ -13,7 +13,13 @@ Tier = Literal["smoke", "rapid", "quick", "normal"]
 
 @dataclass(frozen=True, slots=True)
 class TierPlan:
-    """One tier. The run ends when both minima are met, or at `max_duration_s`; `valid_duration_s` is the validity rule."""
+    """One tier. The run ends when both minima are met, or at `max_duration_s`; `valid_duration_s` is the validity rule.
+
+    Attributes:
+        windows: a multiple of the five windows that an energy figure is made of (MLPerf Tiny), so that those are equally long.
+        idle_s: the baseline of energy before the run, on devices that have a meter. Ten seconds in `normal`.
+        energy_window_s: the longest of the five energy windows that the tier grants a slow sensor; `normal` measures longer for one.
+    """
 
     name: Tier
     min_queries: int
@@ -23,13 +29,15 @@ class TierPlan:
     warmup_queries: int
     warmup_s: float
     windows: int
+    idle_s: float
+    energy_window_s: float
 
 
 TIERS: dict[Tier, TierPlan] = {
-    "smoke": TierPlan("smoke", 64, 1.0, 10.0, 6.0, 5, 0.1, 8),
-    "rapid": TierPlan("rapid", 64, 6.0, 60.0, 6.0, 5, 0.5, 8),
-    "quick": TierPlan("quick", 128, 10.0, 60.0, 10.0, 5, 0.5, 8),
-    "normal": TierPlan("normal", 1024, 60.0, 600.0, 60.0, 5, 0.5, 12),
+    "smoke": TierPlan("smoke", 64, 1.0, 10.0, 6.0, 5, 0.1, 10, 1.0, 0.2),
+    "rapid": TierPlan("rapid", 64, 6.0, 60.0, 6.0, 5, 0.5, 10, 3.0, 1.2),
+    "quick": TierPlan("quick", 128, 10.0, 60.0, 10.0, 5, 0.5, 10, 5.0, 2.0),
+    "normal": TierPlan("normal", 1024, 60.0, 600.0, 60.0, 5, 0.5, 10, 10.0, 60.0),
 }
 
 TIER_NAMES: tuple[Tier, ...] = get_args(Tier)
