@@ -14,17 +14,17 @@ from typing import Self
 
 from agent import decide as decisions
 from agent import slots, smoke
+from agent.activation import Activation
 from agent.clock import Clock
 from agent.config import Config
 from agent.decide import Action, Idle, WaitForDelta, decide
 from agent.errors import DISK_ERRNOS, ApplyFailed, DiskRefused, SmokeFailed
 from agent.fetching import Fetching, NotGiven
-from agent.hooks import call_post_activate
+from agent.keeping import Keeper
 from agent.layout import CONTRACT_FILE, MODEL_FILE, Layout
 from agent.record import Event, Record
 from agent.source import Source
-from agent.state import DueBenchmark, LineState, Pending, Setback, Stage
-from agent.store import Store
+from agent.state import UNASKED, Pending, Setback, Stage
 from agent.wire import Entry, Offer, Target, Way
 
 # What a failed step is called in the `failed` event, by how far the attempt had come.
@@ -33,8 +33,11 @@ STAGE_NAMES = {
     Stage.CHOSEN: "download",
     Stage.FETCHED: "apply",
     Stage.STAGED: "smoke",
-    Stage.CHECKED: "activate",
+    Stage.CHECKED: "shadow",
+    Stage.READY: "activate",
     Stage.SWITCHING: "activate",
+    Stage.OBSERVED: "health",
+    Stage.STEPPING_BACK: "health",
 }
 
 log = logging.getLogger(__name__)
@@ -49,19 +52,21 @@ class Line:
     clock: Clock
     record: Record
     fetching: Fetching
+    activation: Activation
 
     @classmethod
-    def open(cls, model: str, *, config: Config, layout: Layout, store: Store, clock: Clock, source: Source) -> Self:
+    def open(cls, model: str, *, config: Config, layout: Layout, store: Keeper, clock: Clock, source: Source) -> Self:
         """Take up a line where its state says it is."""
         record = Record(model, store, clock)
-        return cls(config, layout, clock, record, Fetching(record, layout, source, config.models))
+        fetching = Fetching(record, layout, source, config.models)
+        return cls(config, layout, clock, record, fetching, Activation(config, layout.line(model), record))
 
     @property
     def model(self) -> str:
         return self.record.model
 
     def step(self, entry: Entry | None) -> Action:
-        """Decide once and carry it out; returns what was decided.
+        """Decide once and carry it out; returns what was decided, or why it has to wait.
 
         Raises:
             ServerUnavailable: the link failed; the attempt goes on later.
@@ -72,19 +77,21 @@ class Line:
         action = decide(self.record.state, entry, policy=self.config.policy, held=held, now=self.clock.now())
         log.debug("decided", extra={"model": self.model, "action": type(action).__name__})
         with self._failures_of_the_disk():
-            self._carry_out(action)
-        return action
+            return self._carry_out(action) or action
 
     def finish_switch(self) -> None:
-        """Complete an activation whose link was replaced before the commit that says so."""
+        """Bring an activation whose link was replaced to its end, which needs nobody's word."""
         pending = self.record.state.pending
-        if pending is not None and pending.stage is Stage.SWITCHING and self._is_current(pending.target):
-            self._complete_switch(pending)
+        if pending is not None and pending.stage is Stage.SWITCHING and self.activation.is_switched:
+            with self._failures_of_the_disk():
+                self.activation.go_on()
+        self._finish()
 
-    def _is_current(self, target: Target) -> bool:
-        return self.layout.line(self.model).read_current() == target.sha256
+    def _finish(self) -> None:
+        while (pending := self.record.state.pending) is not None and pending.stage in UNASKED:
+            self.step(None)
 
-    def _carry_out(self, action: Action) -> None:
+    def _carry_out(self, action: Action) -> Idle | None:
         match action:
             case decisions.Begin(target, rollout):
                 self._begin(target, rollout)
@@ -99,12 +106,25 @@ class Line:
                 self._apply()
             case decisions.Smoke():
                 self._smoke()
-            case decisions.Activate():
-                self._activate()
+            case decisions.Shadow():
+                self._shadow()
+            case decisions.Activate() | decisions.Observe() | decisions.StepBack():
+                return self._bring_to_use(action)
             case decisions.GiveUp(setback, permanent):
                 self.record.give_up(setback, permanent=permanent)
             case Idle() | WaitForDelta():
                 pass
+        return None
+
+    def _bring_to_use(self, action: decisions.Activate | decisions.Observe | decisions.StepBack) -> Idle | None:
+        match action:
+            case decisions.Activate():
+                return self._activate()
+            case decisions.Observe():
+                self.activation.observe()
+            case decisions.StepBack(setback):
+                self.activation.step_back(setback)
+        return None
 
     @contextlib.contextmanager
     def _failures_of_the_disk(self) -> Iterator[None]:
@@ -116,7 +136,7 @@ class Line:
                 raise
             refused = error if isinstance(error, DiskRefused) else DiskRefused("disk-full", str(error))
             pending = self.record.state.pending
-            if pending is None or self._is_current(pending.target):
+            if pending is None or pending.stage in UNASKED or self.activation.is_switched:
                 raise refused from error
             try:
                 setback = Setback(STAGE_NAMES[pending.stage], refused.reason, refused.detail)
@@ -199,7 +219,7 @@ class Line:
         pending, paths = self.record.pending, self.layout.line(self.model)
         sha256 = pending.target.sha256
         if slots.is_complete(paths, sha256):
-            self.record.advance(replace(pending, stage=Stage.CHECKED))
+            self.record.advance(replace(pending, stage=Stage.READY))
             return
         log.error("previous_damaged", extra={"model": self.model, "sha256": sha256})
         setback = Setback("verify", "previous-damaged", "the previous model's file is damaged")
@@ -225,28 +245,16 @@ class Line:
             self.record.give_up(setback, permanent=not smoke.is_transient(error))
             return
         detail = {"samples": passed.samples, "max_abs_error": passed.max_abs_error, "agreement": passed.agreement}
-        self.record.advance(replace(self.record.pending, stage=Stage.CHECKED), ("smoke_passed", detail))
+        stage = Stage.CHECKED if self.config.shadow.enabled else Stage.READY
+        self.record.advance(replace(self.record.pending, stage=stage), ("smoke_passed", detail))
 
-    def _activate(self) -> None:
-        """State that names the previous model is durable before the link is replaced by one rename."""
-        pending = self.record.pending
-        if pending.stage is not Stage.SWITCHING:
-            pending = replace(pending, stage=Stage.SWITCHING, replaces=self.record.state.current)
-            self.record.advance(pending)
-        self.layout.line(self.model).switch_current(pending.target.sha256)
-        self._complete_switch(pending)
+    def _shadow(self) -> None:
+        self.record.advance(replace(self.record.pending, stage=Stage.READY))
 
-    def _complete_switch(self, pending: Pending) -> None:
-        """Tell the serving code, then write down that it is done: told twice is better than never."""
-        target = pending.target
-        call_post_activate(self.config, self.model, self.layout.line(self.model), target)
-        stepped_back = pending.offer is not None and pending.offer.way is Way.PREVIOUS
-        is_measured = self.config.bench.enabled and not stepped_back
-        line = LineState(
-            current=target.sha256,
-            previous=pending.replaces,
-            pending=None,
-            failures=tuple(one for one in self.record.state.failures if one.sha256 != target.sha256),
-            benchmark=DueBenchmark(target.sha256, pending.attempt) if is_measured else None,
-        )
-        self.record.commit(line, ("activated", {"previous": pending.replaces}))
+    def _activate(self) -> Idle | None:
+        """The switch and the verdict on it in one go: a link that fails in between must not keep a bad model serving."""
+        not_now = self.activation.switch()
+        if not_now is not None:
+            return Idle(f"pre-activate: {not_now}")
+        self._finish()
+        return None

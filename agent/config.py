@@ -13,9 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from agent.errors import WrongConfiguration
+from agent.hours import Hours
 from agent.toml_table import Table
 from benchmarks.tiers import TIER_NAMES, Tier
 
@@ -26,13 +28,31 @@ GIB = 1 << 30
 # A model line's name is used as a directory name, so this is also what keeps paths inside the state directory.
 MODEL_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 
+MeteredDownloads = Literal["allow", "night", "never"]
+METERED_DOWNLOADS: tuple[MeteredDownloads, ...] = get_args(MeteredDownloads)
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the device's owner allows, whatever the server asks."""
+    """What the device's owner allows, whatever the server asks; `agent/policy.py` has the rules.
+
+    `metered` is `None` where the agent finds out by itself whether the link is paid by the byte. MB are 10^6 bytes.
+    """
 
     max_delta_wait_s: float = 3600.0
     retry_failed_s: float = 600.0
+    metered: bool | None = None
+    metered_interfaces: tuple[str, ...] = ()
+    metered_downloads: MeteredDownloads = "allow"
+    metered_mb_per_day: float | None = None
+    mb_per_day: float | None = None
+    night: Hours = Hours(22 * 3600.0, 6 * 3600.0)
+    quiet_hours: tuple[Hours, ...] = ()
+    free_disk_mb: float = 0.0
+    battery_percent: float = 0.0
+    max_temperature_c: float | None = None
+    busy_hook: tuple[str, ...] = ()
+    busy_timeout_s: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +83,40 @@ class Bench:
 
 
 @dataclass(frozen=True, slots=True)
+class Hooks:
+    """Commands of the device's owner around an activation, each ended after `timeout_s`; the server cannot set them.
+
+    After a switch the health hook is asked `health_checks` times, the first time after `health_settle_s`.
+    """
+
+    pre_activate: tuple[str, ...] = ()
+    post_activate: tuple[str, ...] = ()
+    health: tuple[str, ...] = ()
+    timeout_s: float = 60.0
+    health_settle_s: float = 5.0
+    health_checks: int = 1
+    health_interval_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """The run of candidate and current model on the same inputs before an activation; a limit that is `None` vetoes nothing.
+
+    `max_latency_ms` and `max_memory_mib` bound the candidate by itself, so they hold for a first install too.
+    """
+
+    enabled: bool = False
+    inputs: Path | None = None
+    min_samples: int = 8
+    max_samples: int = 64
+    max_disagreement: float | None = None
+    max_abs_error: float | None = None
+    max_latency_ratio: float | None = None
+    max_latency_ms: float | None = None
+    max_memory_mib: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration. `models` are the model lines the device wants; nothing else is ever installed."""
 
@@ -79,7 +133,8 @@ class Config:
     children: Children = Children()
     bench: Bench = Bench()
     ca_file: Path | None = None
-    post_activate: tuple[str, ...] = ()
+    hooks: Hooks = Hooks()
+    shadow: Shadow = Shadow()
 
 
 def load(path: Path, environment: Mapping[str, str] | None = None) -> Config:
@@ -133,7 +188,8 @@ def _config(table: Table) -> Config:
         children=_children(table.table("children")),
         bench=_bench(table.table("bench")),
         ca_file=_ca_file(table.table("tls")),
-        post_activate=_hook(table.table("hooks")),
+        hooks=_hooks(table.table("hooks")),
+        shadow=_shadow(table.table("shadow")),
     )
     table.finish()
     return config
@@ -180,9 +236,48 @@ def _policy(table: Table) -> Policy:
     policy = Policy(
         max_delta_wait_s=table.number("max_delta_wait_s", Policy().max_delta_wait_s, least=0, most=30 * 86_400),
         retry_failed_s=table.number("retry_failed_s", Policy().retry_failed_s, least=0, most=86_400),
+        metered=_metered(table),
+        metered_interfaces=table.texts("metered_interfaces"),
+        metered_downloads=_metered_downloads(table),
+        metered_mb_per_day=table.optional_number("metered_mb_per_day", least=0.1, most=1e9),
+        mb_per_day=table.optional_number("mb_per_day", least=0.1, most=1e9),
+        night=_night(table),
+        quiet_hours=tuple(_hours(table, "quiet_hours", text) for text in table.texts("quiet_hours")),
+        free_disk_mb=table.number("free_disk_mb", 0, least=0, most=1e9),
+        battery_percent=table.number("battery_percent", 0, least=0, most=100),
+        max_temperature_c=table.optional_number("max_temperature_c", least=-40, most=150),
+        busy_hook=table.command("busy_hook"),
+        busy_timeout_s=table.number("busy_timeout_s", Policy().busy_timeout_s, least=0.1, most=600),
     )
     table.finish()
     return policy
+
+
+def _metered(table: Table) -> bool | None:
+    if table.is_text("metered"):
+        if table.text("metered") != "auto":
+            raise table.wrong("metered", 'must be true, false or "auto"')
+        return None
+    return table.boolean("metered", default=False) if table.has("metered") else None
+
+
+def _metered_downloads(table: Table) -> MeteredDownloads:
+    wanted = table.text("metered_downloads", Policy().metered_downloads)
+    chosen = next((name for name in METERED_DOWNLOADS if name == wanted), None)
+    if chosen is None:
+        raise table.wrong("metered_downloads", f"must be one of {', '.join(METERED_DOWNLOADS)}, is {wanted!r}")
+    return chosen
+
+
+def _night(table: Table) -> Hours:
+    return _hours(table, "night", table.text("night", str(Policy().night)))
+
+
+def _hours(table: Table, key: str, text: str) -> Hours:
+    try:
+        return Hours.parse(text)
+    except ValueError as error:
+        raise table.wrong(key, f"{error}, is {text!r}") from error
 
 
 def _download(table: Table) -> Download:
@@ -230,9 +325,43 @@ def _ca_file(table: Table) -> Path | None:
     return path
 
 
-def _hook(table: Table) -> tuple[str, ...]:
-    command = table.texts("post_activate")
-    if command and not Path(command[0]).is_absolute():
-        raise table.wrong("post_activate", f"must begin with an absolute path, is {command[0]!r}")
+def _hooks(table: Table) -> Hooks:
+    hooks = Hooks(
+        pre_activate=_command(table, "pre_activate"),
+        post_activate=_command(table, "post_activate"),
+        health=_command(table, "health"),
+        timeout_s=table.number("timeout_s", Hooks().timeout_s, least=0.1, most=3600),
+        health_settle_s=table.number("health_settle_s", Hooks().health_settle_s, least=0, most=3600),
+        health_checks=table.integer("health_checks", Hooks().health_checks, least=1, most=100),
+        health_interval_s=table.number("health_interval_s", Hooks().health_interval_s, least=0, most=600),
+    )
     table.finish()
+    return hooks
+
+
+def _command(table: Table, key: str) -> tuple[str, ...]:
+    command = table.texts(key)
+    if command and not Path(command[0]).is_absolute():
+        raise table.wrong(key, f"must begin with an absolute path, is {command[0]!r}")
     return command
+
+
+def _shadow(table: Table) -> Shadow:
+    inputs = table.text("inputs", "-")
+    if inputs != "-" and not Path(inputs).is_absolute():
+        raise table.wrong("inputs", f"must be the absolute path of a folder, is {inputs!r}")
+    shadow = Shadow(
+        enabled=table.boolean("enabled", default=False),
+        inputs=None if inputs == "-" else Path(inputs),
+        min_samples=table.integer("min_samples", Shadow().min_samples, least=1, most=1000),
+        max_samples=table.integer("max_samples", Shadow().max_samples, least=1, most=1000),
+        max_disagreement=table.optional_number("max_disagreement", least=0, most=1),
+        max_abs_error=table.optional_number("max_abs_error", least=0, most=1e30),
+        max_latency_ratio=table.optional_number("max_latency_ratio", least=0.01, most=1000),
+        max_latency_ms=table.optional_number("max_latency_ms", least=0.001, most=3_600_000),
+        max_memory_mib=table.optional_number("max_memory_mib", least=0.1, most=1 << 20),
+    )
+    if shadow.max_samples < shadow.min_samples:
+        raise table.wrong("max_samples", f"must be at least min_samples, which is {shadow.min_samples}")
+    table.finish()
+    return shadow

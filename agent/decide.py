@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 from agent.clock import Instant
 from agent.config import Policy
-from agent.state import Failure, LineState, Pending, Setback, Stage
+from agent.state import UNASKED, Failure, LineState, Pending, Setback, Stage
 from agent.wire import Entry, Offer, Target, Way
 
 MAX_SMOKE_RUNS = 2
+MAX_SHADOW_RUNS = 2
+MAX_HEALTH_RUNS = 3
 MAX_RETRY_DELAY_S = 86_400.0
 
 
@@ -69,8 +71,25 @@ class Smoke:
 
 
 @dataclass(frozen=True, slots=True)
+class Shadow:
+    """Run the staged model beside the current one on the same inputs."""
+
+
+@dataclass(frozen=True, slots=True)
 class Activate:
     """Point `current` to the target."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observe:
+    """Ask whether the model that is current since the switch is healthy."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepBack:
+    """Point `current` back to what it was before the switch."""
+
+    setback: Setback
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +100,21 @@ class GiveUp:
     permanent: bool
 
 
-Action = Idle | WaitForDelta | Begin | Abandon | TryOffer | Fetch | Apply | Smoke | Activate | GiveUp
+Action = (
+    Idle
+    | WaitForDelta
+    | Begin
+    | Abandon
+    | TryOffer
+    | Fetch
+    | Apply
+    | Smoke
+    | Shadow
+    | Activate
+    | Observe
+    | StepBack
+    | GiveUp
+)
 
 
 def decide(line: LineState, entry: Entry | None, *, policy: Policy, held: AbstractSet[str], now: Instant) -> Action:
@@ -94,6 +127,8 @@ def decide(line: LineState, entry: Entry | None, *, policy: Policy, held: Abstra
         held: digests of the models in complete slots, of any line: possible bases.
         now: the moment of the decision.
     """
+    if line.pending is not None and line.pending.stage in UNASKED:
+        return _judge(line.pending)
     if entry is None or entry.target is None:
         return Idle("no-target") if line.pending is None else Abandon("withdrawn")
     if entry.hold:
@@ -136,8 +171,27 @@ def _continue(
             return GiveUp(unfinished, permanent=True)
         case Stage.STAGED:
             return Smoke()
-        case Stage.CHECKED | Stage.SWITCHING:
+        case Stage.CHECKED if pending.shadow_runs >= MAX_SHADOW_RUNS:
+            unfinished = Setback(
+                "shadow", "shadow-unfinished", f"{pending.shadow_runs} shadow runs never came to an end"
+            )
+            return GiveUp(unfinished, permanent=True)
+        case Stage.CHECKED:
+            return Shadow()
+        case Stage.READY | Stage.SWITCHING:
             return Activate()
+        case Stage.OBSERVED | Stage.STEPPING_BACK:
+            return _judge(pending)
+
+
+def _judge(pending: Pending) -> Action:
+    """After the switch: a model that takes the machine down before its health is known is not kept."""
+    if pending.stage is Stage.STEPPING_BACK and pending.setback is not None:
+        return StepBack(pending.setback)
+    if pending.health_runs >= MAX_HEALTH_RUNS:
+        runs = f"{pending.health_runs} health checks never came to an end"
+        return StepBack(Setback("health", "health-unfinished", runs))
+    return Observe()
 
 
 def _choose(

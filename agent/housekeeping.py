@@ -1,7 +1,7 @@
 """Removing what no line needs any more.
 
-What is kept: current, previous and the pending target, with their sample sets, and what an attempt fetched for which the
-disk had no room.
+What is kept: current, previous and the pending target, with their sample sets; until an attempt's health is known, the model that it
+replaced; and what a failed attempt fetched that may be tried again.
 """
 
 import logging
@@ -35,7 +35,8 @@ def collect(layout: Layout, state: State) -> None:
 
 
 def _kept_models(line: LineState) -> set[str]:
-    return {sha256 for sha256 in (line.current, line.previous) if sha256 is not None}
+    replaced = None if line.pending is None else line.pending.replaces
+    return {sha256 for sha256 in (line.current, line.previous, replaced) if sha256 is not None}
 
 
 def _waiting_failures(line: LineState, wanted: str | None) -> tuple[Failure, ...]:

@@ -67,6 +67,11 @@ class LinePaths:
         """Point `current` to a complete slot. A power cut leaves the old link or the new one."""
         disk.replace_link(self.current, f"{self.slots.name}/{_checked(sha256)}")
 
+    def remove_current(self) -> None:
+        """Serve no model, durably. A power cut leaves the old link or none."""
+        disk.remove_file(self.current)
+        disk.sync_directory(self.root)
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.clock import Clock
+from agent.keeping import Keeper
 from agent.state import Failure, LineState, Pending, Setback
-from agent.store import Store
 from agent.wire import Offer
 
 MAX_FAILURES_KEPT = 8
+MAX_DETAIL = 500
 # The kind and the detail of an event, as docs/wire.md has them.
 Event = tuple[str, Mapping[str, Any]]
 
@@ -22,7 +23,7 @@ class Record:
     """What is written down about one model line. `gave_up` tells that an attempt failed since this object was made."""
 
     model: str
-    store: Store
+    store: Keeper
     clock: Clock
     gave_up: bool = False
 
@@ -67,15 +68,29 @@ class Record:
 
         With `keep`, what was fetched stays for the next attempt at the same target, as long as the server wants that.
         """
+        line = self._failed(setback, permanent=permanent, keeps=self.pending.artifacts() if keep else ())
+        self.commit(line, _failed(setback, permanent=permanent))
+
+    def roll_back(self, setback: Setback, *, current: str | None) -> None:
+        """Close an attempt whose model was current and is not any more: for good, so that nothing goes round in circles."""
+        line = self._failed(setback, permanent=True)
+        # `previous` is a model that was healthy here; where the target was it, it is not.
+        previous = None if line.previous in (self.pending.target.sha256, current) else line.previous
+        event = _failed(setback, permanent=True)
+        if current is not None:
+            event = "rolled_back", {"to": current, "reason": setback.reason, "detail": setback.detail[:MAX_DETAIL]}
+        self.commit(replace(line, current=current, previous=previous), event)
+
+    def _failed(self, setback: Setback, *, permanent: bool, keeps: tuple[str, ...] = ()) -> LineState:
+        """The line without its attempt, which is remembered as failed."""
         self.gave_up = True
         pending = self.pending
         key = (pending.target.sha256, pending.rollout)
         earlier = self.state.failure_of(*key)
         times = 1 + (earlier.times if earlier is not None else 0)
-        failure = Failure(*key, setback.reason, permanent, times, self.clock.now(), pending.artifacts() if keep else ())
+        failure = Failure(*key, setback.reason, permanent, times, self.clock.now(), keeps)
         others = tuple(one for one in self.state.failures if (one.sha256, one.rollout) != key)
-        failures = (*others, failure)[-MAX_FAILURES_KEPT:]
-        self.commit(replace(self.state, pending=None, failures=failures), _failed(setback, permanent=permanent))
+        return replace(self.state, pending=None, failures=(*others, failure)[-MAX_FAILURES_KEPT:])
 
     def abandon(self, setback: Setback) -> None:
         """Close an attempt that the server no longer wants; one that was never told of ends without a word."""
@@ -101,6 +116,6 @@ def _failed(setback: Setback, *, permanent: bool) -> Event:
     return "failed", {
         "stage": setback.stage,
         "reason": setback.reason,
-        "detail": setback.detail[:500],
+        "detail": setback.detail[:MAX_DETAIL],
         "permanent": permanent,
     }

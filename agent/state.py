@@ -30,7 +30,14 @@ class Stage(StrEnum):
     FETCHED = "fetched"  # all bytes are here and have their digests
     STAGED = "staged"  # the slot is complete and durable
     CHECKED = "checked"  # the smoke run passed
+    READY = "ready"  # so did the shadow run, where there is one: only the activation is left
     SWITCHING = "switching"  # `current` is about to be replaced; `replaces` names what becomes `previous`
+    OBSERVED = "observed"  # `current` is the target, and its health is not known
+    STEPPING_BACK = "stepping-back"  # it is not healthy: `current` goes back to `replaces`; `setback` says why
+
+
+# What is finished whatever the server says, and also when it cannot be asked: the device's safety needs no server.
+UNASKED = frozenset({Stage.OBSERVED, Stage.STEPPING_BACK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,8 @@ class Pending:
     setback: Setback | None = None
     seq: int = 0
     smoke_runs: int = 0
+    shadow_runs: int = 0
+    health_runs: int = 0
     replaces: str | None = None
     # Bytes of each unfinished download that an event has accounted for, by digest.
     accounted: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
@@ -213,6 +222,9 @@ def _pending(document: Mapping[str, Any]) -> Pending:
         setback=None if document["setback"] is None else Setback(**document["setback"]),
         seq=int(document["seq"]),
         smoke_runs=int(document["smoke_runs"]),
+        # Not in the documents of earlier versions.
+        shadow_runs=int(document.get("shadow_runs", 0)),
+        health_runs=int(document.get("health_runs", 0)),
         replaces=_optional_sha256(document["replaces"]),
         accounted=MappingProxyType({wire.parse_sha256(key): int(size) for key, size in document["accounted"].items()}),
     )

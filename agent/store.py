@@ -17,7 +17,7 @@ from agent.layout import MANIFEST_FILE, Layout, LinePaths
 from agent.outbox import Outbox
 from agent.state import LineState, Pending, Stage, State
 
-STAGES_WITH_SLOT = frozenset({Stage.STAGED, Stage.CHECKED, Stage.SWITCHING})
+STAGES_WITH_SLOT = frozenset({Stage.STAGED, Stage.CHECKED, Stage.READY, Stage.SWITCHING, Stage.OBSERVED})
 
 log = logging.getLogger(__name__)
 

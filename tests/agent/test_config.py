@@ -21,7 +21,7 @@ def test_minimum_is_enough(tmp_path: Path) -> None:
     loaded = load(tmp_path, MINIMUM)
     assert loaded.state_dir == Path("/var/lib/smallfleet")
     assert loaded.bench.tier == "quick"
-    assert loaded.post_activate == ()
+    assert loaded.hooks.post_activate == ()
 
 
 def test_everything_is_read(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_everything_is_read(tmp_path: Path) -> None:
     assert (loaded.poll_interval_s, loaded.state_dir, loaded.attributes["site"]) == (2.5, Path("/s"), "berlin")
     assert (loaded.policy.max_delta_wait_s, loaded.download.rate_limit_bytes_per_s) == (5.0, 1000)
     assert (loaded.children.nice, loaded.bench.tier, loaded.bench.watts) == (3, "rapid", 2.5)
-    assert loaded.post_activate == ("/bin/true", "x")
+    assert loaded.hooks.post_activate == ("/bin/true", "x")
 
 
 def test_environment_wins(tmp_path: Path) -> None:

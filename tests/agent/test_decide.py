@@ -15,7 +15,10 @@ from agent.decide import (
     Fetch,
     GiveUp,
     Idle,
+    Observe,
+    Shadow,
     Smoke,
+    StepBack,
     TryOffer,
     WaitForDelta,
     decide,
@@ -106,8 +109,29 @@ ROWS: dict[str, tuple[LineState, Entry | None, Action]] = {
         ENTRY,
         GiveUp(Setback("smoke", "smoke-unfinished", "2 smoke runs never came to an end"), permanent=True),
     ),
-    "checked": (at(Stage.CHECKED), ENTRY, Activate()),
+    "checked": (at(Stage.CHECKED), ENTRY, Shadow()),
+    "shadow run was cut off once": (at(Stage.CHECKED, shadow_runs=1), ENTRY, Shadow()),
+    "shadow run never ends": (
+        at(Stage.CHECKED, shadow_runs=2),
+        ENTRY,
+        GiveUp(Setback("shadow", "shadow-unfinished", "2 shadow runs never came to an end"), permanent=True),
+    ),
+    "ready": (at(Stage.READY), ENTRY, Activate()),
     "switch was cut off": (at(Stage.SWITCHING), ENTRY, Activate()),
+    "health is not known": (at(Stage.OBSERVED, health_runs=2), ENTRY, Observe()),
+    "health is asked without the server": (at(Stage.OBSERVED), None, Observe()),
+    "health is asked while the rollout is held": (at(Stage.OBSERVED), replace(ENTRY, hold=True), Observe()),
+    "health check never ends": (
+        at(Stage.OBSERVED, health_runs=3),
+        None,
+        StepBack(Setback("health", "health-unfinished", "3 health checks never came to an end")),
+    ),
+    "step back is finished without the server": (at(Stage.STEPPING_BACK, setback=SETBACK), None, StepBack(SETBACK)),
+    "step back is finished whatever else is wanted": (
+        at(Stage.STEPPING_BACK, setback=SETBACK),
+        replace(ENTRY, target=None),
+        StepBack(SETBACK),
+    ),
 }
 
 

@@ -27,8 +27,16 @@ def test_the_example_is_read_and_shows_the_defaults(tmp_path: Path) -> None:
 
 
 def test_the_example_names_every_key() -> None:
-    sections = (config.Policy, config.Download, config.Children, config.Bench)
-    known = {field.name for section in sections for field in fields(section)} | {"post_activate"}
-    known |= {field.name for field in fields(config.Config)} - {"policy", "download", "children", "bench", "attributes"}
+    sections = (config.Policy, config.Download, config.Children, config.Bench, config.Hooks, config.Shadow)
+    known = {field.name for section in sections for field in fields(section)}
+    known |= {field.name for field in fields(config.Config)} - {
+        "policy",
+        "download",
+        "children",
+        "bench",
+        "hooks",
+        "shadow",
+        "attributes",
+    }
     named = set(re.findall(r"^(\w+) =", example(), re.MULTILINE)) - {"site"}
     assert named == known
