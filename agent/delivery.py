@@ -11,7 +11,7 @@ from agent import backoff
 from agent.clock import Clock, Instant
 from agent.errors import AgentError, ServerUnavailable, WireInvalid
 from agent.http import Client
-from agent.outbox import Outbox
+from agent.keeping import Messages
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 class Delivery:
     """The outbox on its way to the server. `error` is why the last delivery failed; `None` when it did not."""
 
-    outbox: Outbox
+    outbox: Messages
     client: Client
     clock: Clock
     error: AgentError | None = None

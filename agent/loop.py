@@ -8,8 +8,9 @@ import functools
 import importlib.metadata
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from agent import backoff, children, housekeeping
 from agent.attempt import Line
@@ -26,13 +27,13 @@ from agent.errors import (
     StepFailed,
 )
 from agent.http import Client
+from agent.keeping import Keeper, Messages
 from agent.layout import Layout
 from agent.measure import measure_due
-from agent.outbox import Outbox
 from agent.poll import Saying, poll, saying
+from agent.record import Record
 from agent.source import ServerSource, Source
 from agent.state import Facts
-from agent.store import Store
 from agent.wire import Entry, PollAnswer, parse_json
 
 # After an activation the device has something new to say, and the server may have an answer to it.
@@ -57,14 +58,37 @@ def agent_version() -> str:
     return importlib.metadata.version("smallfleet")
 
 
+class Works(Protocol):
+    """One model line at work, for one cycle: `agent.attempt.Line` is one."""
+
+    record: Record
+
+    @property
+    def model(self) -> str:
+        """The line's name."""
+
+    def step(self, entry: Entry | None) -> Action:
+        """Decide once and carry it out; returns what was decided.
+
+        Raises:
+            ServerUnavailable, Unauthenticated, DiskRefused: as `agent.attempt.Line.step`.
+        """
+
+    def finish_switch(self) -> None:
+        """Bring to its end what needs nobody's word."""
+
+
 @dataclass(slots=True)
 class Agent:
-    """One agent on its state directory, which `store` has locked."""
+    """One agent on its state directory, which `store` has locked.
+
+    What touches the machine is in `_learn_facts`, `_lines`, `_collect` and `_measure_line` alone; a simulation has its own.
+    """
 
     config: Config
     layout: Layout
-    store: Store
-    outbox: Outbox
+    store: Keeper
+    outbox: Messages
     client: Client
     clock: Clock
     failures: int = 0
@@ -122,18 +146,17 @@ class Agent:
         line = self._line(entry.model, source)
         line.finish_switch()
         action = self._work(line, lambda: entry)
-        housekeeping.collect(self.layout, self.store.state)
+        self._collect()
         log.info("bundle_done", extra={"model": entry.model, "ended": type(action).__name__})
         return Outcome(0.0, StepFailed.exit_code if self._gave_up else 0)
 
     def _cycle(self) -> float:
         self._rested_at = None
         self._learn_facts()
-        source = ServerSource(self.client, self.layout, self.config.download)
-        lines = [self._line(model, source) for model in self.config.models]
+        lines = self._lines()
         for line in lines:
             line.finish_switch()
-        housekeeping.collect(self.layout, self.store.state)
+        self._collect()
         waits = self._settle(lines)
         self._delivery.send()
         if self._measure(lines):
@@ -142,12 +165,12 @@ class Agent:
         self._rested_at = self.clock.now()
         return self._rest_s
 
-    def _settle(self, lines: list[Line]) -> list[float]:
+    def _settle(self, lines: Sequence[Works]) -> list[float]:
         """Poll and work until there is nothing new to say; how long the lines wait for deltas."""
         for _round in range(MAX_ROUNDS):
             said = self._poll()
             waits = self._work_all(lines)
-            housekeeping.collect(self.layout, self.store.state)
+            self._collect()
             if self._saying().digest == said.digest:
                 break
             self._delivery.send()
@@ -176,7 +199,7 @@ class Agent:
         answered_s = backoff.MAX_DELAY_S if self._answer is None else self._answer.poll_after_s
         return backoff.interval_s(self.config.poll_interval_s, answered_s)
 
-    def _work_all(self, lines: list[Line]) -> list[float]:
+    def _work_all(self, lines: Sequence[Works]) -> list[float]:
         """Every line gets its turn; the first failure of a line is raised after all had theirs."""
         waits: list[float] = []
         failed: list[AgentError] = []
@@ -194,7 +217,7 @@ class Agent:
             raise failed[0]
         return waits
 
-    def _work(self, line: Line, entry: Callable[[], Entry | None]) -> Action:
+    def _work(self, line: Works, entry: Callable[[], Entry | None]) -> Action:
         """Step until there is nothing to do, or the attempt failed: another one is not begun in the same cycle."""
         for _step in range(MAX_STEPS):
             if line.record.gave_up:
@@ -207,10 +230,20 @@ class Agent:
                 return action
         raise RuntimeError(f"{line.model}: {MAX_STEPS} steps did not come to an end")
 
-    def _measure(self, lines: list[Line]) -> bool:
+    def _measure(self, lines: Sequence[Works]) -> bool:
         """Run the benchmarks that activations have earned; whether there is a report."""
-        reports = [measure_due(line.model, self.config, self.layout, self.store, self.outbox) for line in lines]
+        reports = [self._measure_line(line.model) for line in lines]
         return any(reports)
+
+    def _measure_line(self, model: str) -> bool:
+        return measure_due(model, self.config, self.layout, self.store, self.outbox)
+
+    def _collect(self) -> None:
+        housekeeping.collect(self.layout, self.store.state)
+
+    def _lines(self) -> Sequence[Works]:
+        source = ServerSource(self.client, self.layout, self.config.download)
+        return [self._line(model, source) for model in self.config.models]
 
     def _line(self, model: str, source: Source) -> Line:
         return Line.open(

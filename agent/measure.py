@@ -5,9 +5,8 @@ from dataclasses import replace
 
 from agent import slots
 from agent.config import Config
+from agent.keeping import Keeper, Messages
 from agent.layout import Layout
-from agent.outbox import Outbox
-from agent.store import Store
 from benchmarks.errors import BenchmarkError
 from benchmarks.runner import run_benchmark
 
@@ -17,7 +16,7 @@ MIB = 1 << 20
 log = logging.getLogger(__name__)
 
 
-def measure_due(model: str, config: Config, layout: Layout, store: Store, outbox: Outbox) -> bool:
+def measure_due(model: str, config: Config, layout: Layout, store: Keeper, outbox: Messages) -> bool:
     """Run the benchmark that a line owes, if it owes one; whether a report was put into the outbox.
 
     The run is counted on disk before it begins: a model that takes the machine down is measured twice, then no more.

@@ -10,8 +10,8 @@ from typing import Any
 from agent.config import Config
 from agent.errors import SayFirst, WireInvalid
 from agent.http import Answer, Client
+from agent.keeping import Keeper
 from agent.state import Heard, State
-from agent.store import Store
 from agent.wire import PollAnswer, parse_poll_answer
 from delta.versions import READABLE_VERSIONS
 
@@ -43,7 +43,7 @@ def saying(config: Config, state: State, *, agent_version: str) -> Saying:
     return Saying(document, hashlib.sha256(canonical).hexdigest())
 
 
-def poll(client: Client, store: Store, config: Config, said: Saying) -> PollAnswer:
+def poll(client: Client, store: Keeper, config: Config, said: Saying) -> PollAnswer:
     """Ask the server once and remember its answer; after a 304, the remembered one.
 
     Raises:
