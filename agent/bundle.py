@@ -12,9 +12,9 @@ from typing import ClassVar, Self
 
 from agent import disk, wire
 from agent.config import Config
+from agent.connection import Counted
 from agent.errors import BundleInvalid, WireInvalid
 from agent.layout import CHUNK_BYTES, Layout, sha256_of
-from agent.metering import Counted
 from agent.wire import Blob, Entry
 
 SCHEMA = "smallfleet-bundle/1"

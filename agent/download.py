@@ -5,17 +5,16 @@ The announced size is the cap: not one byte more is written. What an interrupted
 here, the part is whatever the file system kept of it, and the digest at the end tells.
 """
 
-import http.client
 import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from agent import disk
+from agent.connection import READ_BYTES, Response
 from agent.errors import ServerUnavailable, TransferRejected
 from agent.http import Client, raise_for
 from agent.layout import Layout, sha256_of
-from agent.metering import READ_BYTES
 from agent.wire import Blob
 
 # A killed process loses nothing that the kernel has, so every piece is handed over as it comes; fsync is for power cuts alone.
@@ -109,11 +108,11 @@ def _transfer(
                 appender.sync()
 
 
-def _check_announced(response: http.client.HTTPResponse, blob: Blob, at: int) -> None:
+def _check_announced(response: Response, blob: Blob, at: int) -> None:
     """Refuse a wrong length before its bytes are paid for."""
     if response.status == 206:
         expected = f"bytes {at}-{blob.size_bytes - 1}/{blob.size_bytes}"
-        actual = response.getheader("Content-Range", "")
+        actual = response.getheader("Content-Range", "") or ""
         if actual != expected:
             raise TransferRejected("wrong-length", f"expected Content-Range {expected!r}, got {actual[:80]!r}")
     if response.length is not None and response.length != blob.size_bytes - at:
@@ -121,7 +120,7 @@ def _check_announced(response: http.client.HTTPResponse, blob: Blob, at: int) ->
 
 
 def _append(
-    response: http.client.HTTPResponse,
+    response: Response,
     appender: disk.Appender,
     blob: Blob,
     *,

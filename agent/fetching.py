@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from agent import disk, slots
+from agent.connection import Counted
 from agent.errors import BundleInvalid, DiskRefused, RequestRefused, TransferRejected, Unauthenticated
 from agent.layout import Layout
-from agent.metering import Counted
 from agent.record import Event, Record
 from agent.source import Source
 from agent.state import Setback

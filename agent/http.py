@@ -1,11 +1,9 @@
-"""HTTP as the agent speaks it: the standard library, few headers, every byte counted.
+"""HTTP as the agent speaks it: one server, few headers, every byte counted.
 
-Counted are the bytes of HTTP itself in both directions, on the socket's side of `http.client` (above TLS, where there is
-TLS): request line, headers, body, framing. A redirect is followed on GET alone; what identifies the device stays behind
-when it leaves the server's origin. All of a response is bounded in size and in time, whoever sends it.
+A redirect is followed on GET alone; what identifies the device stays behind when it leaves the server's origin. All of a
+response is bounded in size and in time, whoever sends it.
 """
 
-import http.client
 import json
 import logging
 import ssl
@@ -18,6 +16,7 @@ from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from agent.config import is_loopback
+from agent.connection import Connection, Counted, Meter, Response, Security
 from agent.errors import (
     DISK_ERRNOS,
     RedirectRefused,
@@ -27,7 +26,6 @@ from agent.errors import (
     Unauthenticated,
     WireInvalid,
 )
-from agent.metering import Counted, Meter, MeteredHTTP, MeteredHTTPS
 
 MAX_REDIRECTS = 5
 MAX_ANSWER_BYTES = 1 << 20
@@ -41,10 +39,9 @@ FULL_HANDSHAKE_S = 86_400.0
 # make it send the whole file again; what arrives is checked by its digest anyway.
 HOME_HEADERS = frozenset({"Authorization", "Smallfleet-Attempt", "If-Range", "If-None-Match"})
 
+PORTS = {"http": 80, "https": 443}
+
 log = logging.getLogger(__name__)
-
-
-_Connection = MeteredHTTP | MeteredHTTPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +71,8 @@ class Client:
     timeout_s: float = 30.0
     ca_file: Path | None = None
     allow_insecure: bool = False
-    _kept: _Connection | None = None
-    _visited: _Connection | None = None
+    _kept: Connection | None = None
+    _visited: Connection | None = None
     _meter: Meter = field(init=False)
     _tls: ssl.SSLContext | None = None
     # A poll on a new connection costs 1.3 kB with a resumed session and 3 to 6 kB with a full handshake.
@@ -96,12 +93,11 @@ class Client:
             self._kept.close()
             self._kept = None
 
-    def _remember_session(self, connection: _Connection) -> None:
+    def _remember_session(self, connection: Connection) -> None:
         """Keep what the next connection to the server may resume; nothing of it is ever on disk."""
-        if isinstance(connection, MeteredHTTPS) and connection.is_up:
-            if not connection.was_resumed:
-                self._certified_at = time.monotonic()
-            self._session = connection.session()
+        if not connection.was_resumed:
+            self._certified_at = time.monotonic()
+        self._session = connection.session()
 
     def _leave(self) -> None:
         """Close the connection to the origin that a redirect led to."""
@@ -128,7 +124,7 @@ class Client:
     @contextmanager
     def open(
         self, method: str, path: str, headers: Mapping[str, str], *, body: bytes | None = None, seconds: float
-    ) -> Iterator[http.client.HTTPResponse]:
+    ) -> Iterator[Response]:
         """Send a request below `/api/v1/`, follow redirects, and give the response for reading within `seconds`.
 
         Raises:
@@ -144,7 +140,7 @@ class Client:
                 yield response
             finally:
                 self._settle(response)
-        except (OSError, http.client.HTTPException, UnicodeError) as error:
+        except (OSError, UnicodeError) as error:
             # UnicodeError: a redirect to a host name that cannot be one.
             self.close()
             if isinstance(error, ssl.SSLError):
@@ -156,17 +152,13 @@ class Client:
             self.close()
             raise
 
-    def _settle(self, response: http.client.HTTPResponse) -> None:
+    def _settle(self, response: Response) -> None:
         """Keep the connection only after an answer that was read to its end."""
-        finished = response.isclosed()
-        response.close()
         self._leave()
-        if not finished:
+        if not response.leaves_connection_usable:
             self.close()
 
-    def _follow(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
-    ) -> http.client.HTTPResponse:
+    def _follow(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Response:
         home = _origin(urlsplit(url))
         for _hop in range(MAX_REDIRECTS + 1):
             parts = urlsplit(url)
@@ -176,6 +168,7 @@ class Client:
             if response.status not in REDIRECTS or location is None or method != "GET":
                 return response
             read_capped(response, MAX_ANSWER_BYTES)
+            self._settle(response)
             url = urljoin(url, location) if _is_address(location) else ""
             self._check_redirect(parts, urlsplit(url))
             if _origin(urlsplit(url)) != home:
@@ -193,47 +186,35 @@ class Client:
 
     def _send(
         self, url: SplitResult, method: str, headers: Mapping[str, str], body: bytes | None, *, keep: bool
-    ) -> http.client.HTTPResponse:
+    ) -> Response:
+        host = url.hostname or ""
+        port = url.port or PORTS[url.scheme]
+        target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+        shown = f"[{host}]" if ":" in host else host
+        head = {"Host": shown if port == PORTS[url.scheme] else f"{shown}:{port}", **headers}
         if not keep:
             self._leave()
-            self._visited = self._connection(url, home=False)
-            return self._send_on(self._visited, url, method, headers, body)
+            self._visited = Connection(host, port, self._meter, self._security(url))
+            return self._visited.request(method, target, head, body)
         if self._kept is not None:
             try:
-                return self._send_on(self._kept, url, method, headers, body)
+                return self._kept.request(method, target, head, body)
             except ConnectionError:
                 # The server closed an idle connection; every request of ours may be repeated.
                 self.close()
-        self._kept = self._connection(url, home=True)
-        return self._send_on(self._kept, url, method, headers, body)
+        self._kept = Connection(host, port, self._meter, self._security(url, self._resumable()))
+        return self._kept.request(method, target, head, body)
 
-    def _send_on(
-        self, connection: _Connection, url: SplitResult, method: str, headers: Mapping[str, str], body: bytes | None
-    ) -> http.client.HTTPResponse:
-        self._meter.requests += 1
-        target = (url.path or "/") + (f"?{url.query}" if url.query else "")
-        connection.putrequest(method, target, skip_accept_encoding=True)
-        for name, value in headers.items():
-            connection.putheader(name, value)
-        if body is not None:
-            connection.putheader("Content-Length", str(len(body)))
-        connection.endheaders(body)
-        return connection.getresponse()
+    def _security(self, url: SplitResult, resumed: ssl.SSLSession | None = None) -> Security | None:
+        if url.scheme != "https":
+            return None
+        if self._tls is None:
+            self._tls = ssl.create_default_context(cafile=self.ca_file)
+        return Security(self._tls, resumed)
 
-    def _connection(self, url: SplitResult, *, home: bool) -> _Connection:
-        host = url.hostname or ""
-        connection: _Connection
-        if url.scheme == "https":
-            if self._tls is None:
-                self._tls = ssl.create_default_context(cafile=self.ca_file)
-            connection = MeteredHTTPS(host, url.port, timeout=self.timeout_s)
-            connection.tls = self._tls
-            if home and time.monotonic() - self._certified_at < FULL_HANDSHAKE_S:
-                connection.resumed = self._session
-        else:
-            connection = MeteredHTTP(host, url.port, timeout=self.timeout_s)
-        connection.meter = self._meter
-        return connection
+    def _resumable(self) -> ssl.SSLSession | None:
+        """The session with the server, unless its certificate is to be looked at anew."""
+        return self._session if time.monotonic() - self._certified_at < FULL_HANDSHAKE_S else None
 
 
 def _is_address(location: str) -> bool:
@@ -245,10 +226,10 @@ def _is_address(location: str) -> bool:
 
 
 def _origin(url: SplitResult) -> tuple[str, str | None, int]:
-    return url.scheme, url.hostname, url.port or (443 if url.scheme == "https" else 80)
+    return url.scheme, url.hostname, url.port or PORTS.get(url.scheme, 0)
 
 
-def read_capped(response: http.client.HTTPResponse, most: int) -> bytes:
+def read_capped(response: Response, most: int) -> bytes:
     """Read a whole small body.
 
     Raises:
@@ -258,12 +239,10 @@ def read_capped(response: http.client.HTTPResponse, most: int) -> bytes:
     body = response.read(most + 1)
     if len(body) > most:
         raise WireInvalid(f"an answer is longer than {most} bytes")
-    if response.length:
-        raise ServerUnavailable(f"the answer ended {response.length} bytes early")
     return body
 
 
-def raise_for(response: http.client.HTTPResponse) -> None:
+def raise_for(response: Response) -> None:
     """Turn an error response into the error it means: clients branch on the problem's type and on the status alone.
 
     Raises:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from agent.config import Download
+from agent.connection import Counted
 from agent.download import download
 from agent.http import Client
 from agent.layout import Layout
-from agent.metering import Counted
 from agent.wire import Blob
 
 

@@ -183,6 +183,7 @@ def test_rate_limit_paces_the_transfer(device: Device, server: StandIn) -> None:
     client = Client(server.url, CREDENTIAL)
     blob = Blob(sha256(CONTENT), len(CONTENT))
     download(client, device.layout, blob, attempt="a", rate_limit_bytes_per_s=100_000, sleep=slept.append)
+    client.close()
     assert max(slept) > 2, "three seconds' worth of bytes; the pauses are only noted here"
 
 
