@@ -140,14 +140,14 @@ class Comparison:
 
 def proxies_of(static: Mapping[str, Any] | None, *, size_bytes: int) -> dict[ProxyName, Maybe[Estimate]]:
     """What the graph promises: multiply-accumulates, bytes of the file, and the analytic energy with its band."""
-    proxies: dict[ProxyName, Maybe[Estimate]] = {"size_bytes": _exact(size_bytes)}
+    proxies: dict[ProxyName, Maybe[Estimate]] = {"size_bytes": exactly(size_bytes)}
     if static is None:
         return {**proxies, "macs": (unknown := Absent("the graph was not counted")), "analytic_j": unknown}
     uncounted = static["ops_uncounted"]
     if uncounted:
         names = ", ".join(sorted(uncounted))
         return {**proxies, "macs": (partly := Absent(f"{names} could not be counted")), "analytic_j": partly}
-    return {**proxies, "macs": _exact(sum(static["macs"].values())), "analytic_j": _analytic(static)}
+    return {**proxies, "macs": exactly(sum(static["macs"].values())), "analytic_j": _analytic(static)}
 
 
 def _analytic(static: Mapping[str, Any]) -> Maybe[Estimate]:
@@ -190,14 +190,15 @@ def measured_of(reports: Sequence[Mapping[str, Any]]) -> Measured:
             raise ValueError(f"reports of different conditions: {differing}")
     energy, source = _energy(usable)
     metrics: dict[MetricName, Maybe[Estimate]] = {
-        "p50_latency_ns": _pooled("p50_latency_ns", [_p50(report) for report in usable]),
-        "cpu_ns": _pooled("cpu_ns", [_exact(report["latency"]["cpu_ns_per_inference"]) for report in usable]),
+        "p50_latency_ns": pooled("p50_latency_ns", [_p50(report) for report in usable]),
+        "cpu_ns": pooled("cpu_ns", [exactly(report["latency"]["cpu_ns_per_inference"]) for report in usable]),
         "energy_j": energy,
     }
     return Measured(conditions, metrics, source, ignored)
 
 
-def _exact(value: float) -> Estimate:
+def exactly(value: float) -> Estimate:
+    """A figure that comes without an interval of its own."""
     return Estimate(value, value, value)
 
 
@@ -218,7 +219,7 @@ def _energy(reports: Sequence[Mapping[str, Any]]) -> tuple[Maybe[Estimate], str 
     best = min(block["tier"] for block in blocks)
     source = next(_source(block) for block in blocks if block["tier"] == best)
     alike = [block for block in blocks if _source(block) == source]
-    return _pooled("energy_j", [_joules(block) for block in alike]), source
+    return pooled("energy_j", [_joules(block) for block in alike]), source
 
 
 def _source(block: Mapping[str, Any]) -> str:
@@ -231,7 +232,7 @@ def _joules(block: Mapping[str, Any]) -> Estimate:
     return Estimate(max(0.0, median - half), median, median + half)
 
 
-def _pooled(metric: MetricName, parts: Sequence[Estimate]) -> Estimate:
+def pooled(metric: MetricName, parts: Sequence[Estimate]) -> Estimate:
     """Several reports' figures as one: the median and its distribution-free interval.
 
     Fewer than six have none: then it is their whole range, widened by what processes of one model differ by.
