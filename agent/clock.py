@@ -41,5 +41,10 @@ class Clock:
         """RFC 3339 in UTC, for events."""
         return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
+    def local(self) -> datetime:
+        """The wall clock with the machine's time zone as it is now, for rules about hours of the day."""
+        time.tzset()
+        return datetime.now(UTC).astimezone()
+
     def uniform(self, low: float, high: float) -> float:
         return self._random.uniform(low, high)

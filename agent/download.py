@@ -15,6 +15,7 @@ from agent.connection import READ_BYTES, Response
 from agent.errors import ServerUnavailable, TransferRejected
 from agent.http import Client, raise_for
 from agent.layout import Layout, sha256_of
+from agent.policy import Refused
 from agent.wire import Blob
 
 # A killed process loses nothing that the kernel has, so every piece is handed over as it comes; fsync is for power cuts alone.
@@ -31,6 +32,19 @@ MAX_RESUMES = 5
 log = logging.getLogger(__name__)
 
 
+class Paused(Exception):
+    """A rule of the device's owner stops the transfer before its next request. The part stays, and is continued another time."""
+
+    def __init__(self, refused: Refused) -> None:
+        self.refused = refused
+        super().__init__(refused.detail)
+
+
+def all_at_once(wanted_bytes: int) -> int:
+    """The grant where no rule asks for less."""
+    return wanted_bytes
+
+
 def download(
     client: Client,
     layout: Layout,
@@ -38,11 +52,16 @@ def download(
     *,
     attempt: str,
     rate_limit_bytes_per_s: int | None = None,
+    grant: Callable[[int], int] = all_at_once,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Path:
     """Bring one artifact to `downloads/<sha256>`; nothing is asked when it is there.
 
+    Before each request `grant` is told how many bytes are missing and answers how many of them the request may bring. It asks
+    the server for no more than that, so what overshoots a budget is the head of an answer.
+
     Raises:
+        Paused: by `grant`.
         ServerUnavailable: the link failed; the part stays for the next call.
         RequestRefused: the server will not give it.
         TransferRejected: the bytes are not the ones announced; nothing of them is kept.
@@ -52,11 +71,13 @@ def download(
     if whole.is_file():
         return whole
     part = layout.part(blob.sha256)
-    for resumes in range(MAX_RESUMES + 1):
-        had = layout.received_bytes(blob.sha256)
+    if _size(part) > blob.size_bytes:
+        disk.remove_file(part)
+    resumes = 0
+    while not _is_whole(part, blob):
+        had = _size(part)
         try:
-            _transfer(client, part, blob, attempt=attempt, rate=rate_limit_bytes_per_s, sleep=sleep)
-            break
+            _transfer(client, part, blob, attempt=attempt, rate=rate_limit_bytes_per_s, grant=grant, sleep=sleep)
         except ServerUnavailable as error:
             log.info(
                 "transfer_cut",
@@ -64,6 +85,7 @@ def download(
             )
             if resumes == MAX_RESUMES or layout.received_bytes(blob.sha256) <= had:
                 raise
+            resumes += 1
         except TransferRejected:
             disk.remove_file(part)
             raise
@@ -76,64 +98,85 @@ def _size(part: Path) -> int:
     return part.stat().st_size if part.exists() else 0
 
 
+def _is_whole(part: Path, blob: Blob) -> bool:
+    return part.exists() and _size(part) == blob.size_bytes
+
+
 def _transfer(
-    client: Client, part: Path, blob: Blob, *, attempt: str, rate: int | None, sleep: Callable[[float], None]
+    client: Client,
+    part: Path,
+    blob: Blob,
+    *,
+    attempt: str,
+    rate: int | None,
+    grant: Callable[[int], int],
+    sleep: Callable[[float], None],
 ) -> None:
-    """Ask for what is missing and append it; makes the part durable however it ends."""
+    """Ask for what is missing, as far as it is granted, and append it; makes the part durable however it ends."""
     at = _size(part)
-    if at > blob.size_bytes:
-        disk.remove_file(part)
-        at = 0
-    if at == blob.size_bytes and part.exists():
-        return
+    granted = grant(blob.size_bytes - at)
+    end = at + granted
     headers = {"Smallfleet-Attempt": attempt}
-    if at:
-        headers |= {"Range": f"bytes={at}-", "If-Range": f'"{blob.sha256}"'}
+    if at or end < blob.size_bytes:
+        last = "" if end == blob.size_bytes else str(end - 1)
+        headers |= {"Range": f"bytes={at}-{last}", "If-Range": f'"{blob.sha256}"'}
     least = min(LEAST_BYTES_PER_S, (rate or LEAST_BYTES_PER_S) / 2)
-    seconds = GRACE_S + (blob.size_bytes - at) / least
+    seconds = GRACE_S + (end - at) / least
     with client.open("GET", f"artifacts/sha256/{blob.sha256}", headers, seconds=seconds) as response:
         if response.status == 416:
             disk.remove_file(part)
             raise ServerUnavailable("the server cannot continue this part; it is fetched again from the start")
         if response.status not in (200, 206):
             raise_for(response)
-        if response.status == 200 and at:
-            disk.remove_file(part)
-            at = 0
-        _check_announced(response, blob, at)
+        if response.status == 200:
+            # All of it from the first byte on: nothing less was asked for, or the server knows no ranges.
+            if at:
+                disk.remove_file(part)
+            at, end = 0, blob.size_bytes
+        _check_announced(response, blob, at, end)
         with disk.appending(part) as appender:
             try:
-                _append(response, appender, blob, rate=rate, sleep=sleep)
+                _append(response, appender, end - at, granted, rate=rate, grant=grant, sleep=sleep)
             finally:
                 appender.sync()
 
 
-def _check_announced(response: Response, blob: Blob, at: int) -> None:
+def _check_announced(response: Response, blob: Blob, at: int, end: int) -> None:
     """Refuse a wrong length before its bytes are paid for."""
     if response.status == 206:
-        expected = f"bytes {at}-{blob.size_bytes - 1}/{blob.size_bytes}"
-        actual = response.getheader("Content-Range", "") or ""
+        expected = f"bytes {at}-{end - 1}/{blob.size_bytes}"
+        actual = response.getheader("Content-Range") or ""
         if actual != expected:
             raise TransferRejected("wrong-length", f"expected Content-Range {expected!r}, got {actual[:80]!r}")
-    if response.length is not None and response.length != blob.size_bytes - at:
-        raise TransferRejected("wrong-length", f"expected {blob.size_bytes - at} more bytes, got {response.length}")
+    if response.length is not None and response.length != end - at:
+        raise TransferRejected("wrong-length", f"expected {end - at} more bytes, got {response.length}")
 
 
 def _append(
     response: Response,
     appender: disk.Appender,
-    blob: Blob,
+    left: int,
+    granted: int,
     *,
     rate: int | None,
+    grant: Callable[[int], int],
     sleep: Callable[[float], None],
 ) -> None:
-    """Write the body as it comes: `read1` waits for no more than there is, so no paid byte lies in this process's memory."""
+    """Write the body of `left` bytes as it comes: `read1` waits for no more than there is, so no paid byte lies in this process's memory.
+
+    What is not granted is not read, where a server sends more than it was asked for.
+    """
     started_at = synced_at = time.monotonic()
-    received, left = 0, blob.size_bytes - appender.size_bytes
-    while piece := response.read1(min(READ_BYTES, rate or READ_BYTES)):
+    received, most = 0, min(READ_BYTES, rate or READ_BYTES)
+    while True:
+        if received == granted < left:
+            granted += grant(left - received)
+        piece = response.read1(most if granted >= left else min(most, granted - received))
+        if not piece:
+            break
         received += len(piece)
         if received > left:
-            raise TransferRejected("wrong-length", f"more than the announced {blob.size_bytes} bytes")
+            raise TransferRejected("wrong-length", f"{received - left} bytes more than announced")
         appender.append(piece)
         if time.monotonic() - synced_at >= SYNC_EVERY_S:
             appender.sync()

@@ -65,6 +65,21 @@ class Table:
             raise self.wrong(key, f"must be a list of texts, is {value!r}")
         return tuple(value)
 
+    def command(self, key: str) -> tuple[str, ...]:
+        """A program by its absolute path, and its arguments; nothing searches for it."""
+        command = self.texts(key)
+        if command and not command[0].startswith("/"):
+            raise self.wrong(key, f"must begin with an absolute path, is {command[0]!r}")
+        return command
+
+    def has(self, key: str) -> bool:
+        """Whether the table has a value that was not taken yet."""
+        return key in self._left
+
+    def is_text(self, key: str) -> bool:
+        """Whether that value is a text."""
+        return isinstance(self._left.get(key), str)
+
     def table(self, key: str) -> "Table":
         value = self._pop(key)
         if value is not None and not isinstance(value, dict):

@@ -1,0 +1,63 @@
+"""Asking the owner's rules, at the moment when something is to be done: pure rules, and the looking that they ask for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from agent.conditions import Conditions, Observer
+from agent.config import Policy
+from agent.download import Paused
+from agent.policy import Activity, LookAt, Refused, grant_bytes, permit
+from agent.spending import Spending
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Gate:
+    """The rules of one policy on this machine."""
+
+    policy: Policy
+    observer: Observer
+    spending: Spending
+
+    def resolve(self, decided: Callable[[Conditions], T | LookAt], *, needs_bytes: Callable[[], int]) -> T:
+        """Decide, look at what the decision asks for, decide again, until it asks for nothing more."""
+        seen = Conditions()
+        while isinstance(answer := decided(seen), LookAt):
+            seen = self.observer.look(seen, answer.looks, needs_bytes=needs_bytes)
+        return answer
+
+    def refusal(self, activity: Activity) -> Refused | None:
+        """The rule that holds an activity back now, if any does."""
+        return self.resolve(lambda seen: permit(activity, self.policy, seen), needs_bytes=lambda: 0)
+
+    def grant(self, wanted_bytes: int) -> int:
+        """How much of a download may be asked for in one request; under a budget it is charged before it is asked for.
+
+        Raises:
+            Paused: nothing of it, by this rule.
+        """
+
+        def judged(seen: Conditions) -> LookAt | Refused | int:
+            return permit(Activity.DOWNLOAD, self.policy, seen) or grant_bytes(self.policy, seen, wanted_bytes)
+
+        self.spending.count(metered=self._is_metered())
+        answer = self.resolve(judged, needs_bytes=lambda: wanted_bytes)
+        if isinstance(answer, Refused):
+            raise Paused(answer)
+        if self.policy.mb_per_day is not None or self.policy.metered_mb_per_day is not None:
+            self.spending.charge(answer, metered=self._is_metered())
+        return answer
+
+    def settle(self) -> None:
+        """Write down what a transfer cost indeed."""
+        self.spending.correct(metered=self._is_metered())
+
+    def count(self) -> None:
+        """Take in what polls and reports cost."""
+        self.spending.count(metered=self._is_metered())
+
+    def _is_metered(self) -> bool:
+        """Asked where a budget needs it, and else not looked at."""
+        return self.policy.metered_mb_per_day is not None and self.observer.is_metered()
