@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from benchmarks import affinity, environment
 from benchmarks.configurations import Configuration
-from benchmarks.energy import EnergyLog, find_meter
+from benchmarks.energy import EnergyLog
 from benchmarks.errors import InferenceFailed, ModelUnloadable
 from benchmarks.memory import Phase, PhaseMeter
 from benchmarks.report import Maybe
@@ -105,7 +105,6 @@ def measure(request: Mapping[str, Any]) -> Run:
         InferenceFailed: the model refuses the inputs.
         SamplesUnreadable: the sample set is broken or made for another model.
     """
-    plan = TIERS[request["tier"]]
     started_at = datetime.now(UTC)
     configuration = Configuration(**request["configuration"])
     cpus = affinity.pin(configuration.intra_op) if configuration.pinned else affinity.allowed_cpus()
@@ -130,15 +129,16 @@ def measure(request: Mapping[str, Any]) -> Run:
     infer = _inference(model, workload.feeds)
     phases["inputs"] = meter.end_phase()
     _, cold.first_inference_ms = _timed(lambda: _first_inference(session, infer, request))
-    warmup = session.translate(lambda: warm_up(infer, plan), InferenceFailed)
-    phases["run"] = meter.end_phase()
-    energy = EnergyLog(find_meter(watts=request["watts"]))
-    switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
-    windows = session.translate(lambda: run_windows(infer, plan, energy.at_edge), InferenceFailed)
-    switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - switches
+    with EnergyLog(TIERS[request["tier"]], watts=request["watts"], avoid=cpus) as energy:
+        energy.baseline()  # the model is loaded and has run once: net energy is what running it adds to that
+        warmup = session.translate(lambda: warm_up(infer, energy.plan), InferenceFailed)
+        phases["run"] = meter.end_phase()
+        switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+        windows = session.translate(lambda: run_windows(infer, energy.plan, energy.at_edge), InferenceFailed)
+        switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - switches
     phases["timed"] = meter.end_phase()
     return Run(
-        plan=plan,
+        plan=energy.plan,
         started_at=started_at,
         configuration=configuration,
         affinity=cpus,

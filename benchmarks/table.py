@@ -75,7 +75,15 @@ def _energy(report: Mapping[str, Any]) -> str:
     energy = report["energy"]
     if energy is None:
         return f"none: {report['reasons']['/energy']}"
-    return f"{energy['j_per_inference_gross']:.3g} J per inference, {energy['method']} (tier {energy['tier']})"
+    net, known = energy["j_per_inference_net"], energy["u_rel_pct"]
+    parts = [f"{energy['median']:.3g} J per inference gross"]
+    if net is not None:
+        parts.append(f"{net:.3g} J net of {energy['idle_w']:.3g} W idle")
+        busy_s = report["latency"]["cpu_ns_per_inference"] / 1e9
+        parts += [f"{net / busy_s:.3g} W per busy core"] if busy_s else []
+    parts.append(f"{energy['method']} {energy['source']} of {energy['scope']} (tier {energy['tier']})")
+    parts.append("uncertainty unknown" if known is None else f"+- {known:.2g} %")
+    return ", ".join(parts)
 
 
 def _accuracy(report: Mapping[str, Any]) -> str:

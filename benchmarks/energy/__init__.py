@@ -1,4 +1,4 @@
-"""Energy, by the best counter this device has, or none with the reason why."""
+"""Energy, by the best meter this device has, or none with the reason why. One file per kind of meter, behind `EnergyMeter`."""
 
 from benchmarks.energy.finding import find_meter
 from benchmarks.energy.meter import EnergyMeter, EnergyUnreadable, Source

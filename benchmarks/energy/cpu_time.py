@@ -1,14 +1,14 @@
-"""The last resort where no sensor is: CPU time of this process times watts that the caller vouches for."""
+"""The last resort where no sensor is: CPU time of this process times watts that somebody calibrated for this class of device."""
 
 import time
 from dataclasses import dataclass
 
-from benchmarks.energy.meter import Delta, Source
+from benchmarks.energy.meter import Source
 from benchmarks.report import Absent
 
 
 @dataclass(frozen=True, slots=True)
-class CpuTimeMeter:
+class CpuTime:
     """Counts `watts` per second of CPU time."""
 
     watts: float
@@ -16,13 +16,10 @@ class CpuTimeMeter:
     @property
     def source(self) -> Source:
         """Tier 5, this process's share, with the watts as its detail."""
-        unknown = Absent("watts of the caller")
-        return Source("cputime-watts", 5, "process-share", f"{self.watts:g} W per busy core", unknown)
+        unknown = Absent("the watts are the caller's")
+        detail = f"{self.watts:g} W per busy core"
+        return Source("cputime-calibrated", 5, "process-share", detail, unknown, ranges_uj=(None,), counts_idle=False)
 
-    def read_uj(self) -> int:
+    def read(self) -> tuple[int, ...]:
         """CPU time so far, as energy."""
-        return round(time.process_time_ns() * self.watts / 1e3)
-
-    def between(self, earlier_uj: int, later_uj: int) -> Delta:
-        """The difference; CPU time never runs backwards."""
-        return Delta((later_uj - earlier_uj) / 1e6, 0)
+        return (round(time.process_time_ns() * self.watts / 1e3),)

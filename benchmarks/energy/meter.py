@@ -1,4 +1,4 @@
-"""What an energy meter is: a cumulative counter that is read at window edges, and what it stands for."""
+"""What an energy meter is: something that is read, and what its readings stand for."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -7,10 +7,10 @@ from benchmarks.report import Absent, Maybe
 
 
 class EnergyUnreadable(Exception):
-    """A counter could not be read, or ran backwards. The message becomes the reason in the report."""
+    """A meter could not be read, or its reading makes no sense. The message becomes the reason in the report."""
 
 
-_UNSTATED = Absent("the counter states no accuracy")
+_UNSTATED = Absent("the sensor states no accuracy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +19,15 @@ class Source:
 
     Attributes:
         method: name of the method, as in the report's schema.
-        tier: 1 (a board's own energy register) to 5 (CPU time times watts); lower is better.
+        tier: 1 (the board's own meter), 2 (RAPL), 3 (regulators of the board), 4 (battery gauge) or 5 (CPU time times watts).
         scope: what the joules include: board, package, rails, process-share.
-        detail: the counter's own name.
+        detail: the sensor's own name.
         u_rel_pct: the sensor's relative uncertainty in percent, if it states one.
+        interval_s: None for counters, which are read at the edges of windows; else readings are power, renewed every so many
+            seconds, and sampled.
+        min_window_s: the shortest window that such a sensor can resolve.
+        ranges_uj: where each counter wraps around, if that is known.
+        counts_idle: whether the meter also counts when the model does nothing, so that a baseline makes sense.
     """
 
     method: str
@@ -30,33 +35,22 @@ class Source:
     scope: str
     detail: str
     u_rel_pct: Maybe[float] = _UNSTATED
-
-
-@dataclass(frozen=True, slots=True)
-class Delta:
-    """Energy between two readings, and how often the counter wrapped around."""
-
-    joules: float
-    wraps: int
+    interval_s: float | None = None
+    min_window_s: float = 0.0
+    ranges_uj: tuple[int | None, ...] = ()
+    counts_idle: bool = True
 
 
 class EnergyMeter(Protocol):
-    """A cumulative counter in microjoules."""
+    """Counters in microjoules, or (where the source has an `interval_s`) power in microwatts. Parts are added up."""
 
     @property
     def source(self) -> Source:
-        """What the counter stands for."""
+        """What the readings stand for."""
 
-    def read_uj(self) -> int:
-        """The counter now.
-
-        Raises:
-            EnergyUnreadable: it cannot be read any more.
-        """
-
-    def between(self, earlier_uj: int, later_uj: int) -> Delta:
-        """The energy between two readings.
+    def read(self) -> tuple[int, ...]:
+        """One reading of each part.
 
         Raises:
-            EnergyUnreadable: the counter ran backwards and has no known range to wrap around.
+            EnergyUnreadable: it cannot be read now.
         """
