@@ -18,8 +18,8 @@ from typing import Any
 
 from agent import disk, wire
 from agent.clock import Clock, Instant
+from agent.connection import Counted
 from agent.errors import WireInvalid
-from agent.metering import Counted
 
 # The longest calendar day: the one on which daylight saving time ends.
 LONGEST_DAY_S = 25 * 3600.0
