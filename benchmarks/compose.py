@@ -27,6 +27,7 @@ def report_of(run: Run, request: Mapping[str, Any], *, started: float) -> dict[s
     latency, steady = latency_block(run.windows), steady_state_block(run.windows)
     throttling = environment.throttling_block(run.before)
     share, runtime = cpu_share(run.windows), _runtime(run)
+    energy = run.energy.block(run.windows)
     about_device = environment.environment_block(
         run.before, device_class=request["device_class"], affinity=run.affinity
     )
@@ -47,7 +48,7 @@ def report_of(run: Run, request: Mapping[str, Any], *, started: float) -> dict[s
         "contention": {"cpu_share": share, "involuntary_switches": run.involuntary_switches},
         "throttling": throttling,
         "memory": _memory(run),
-        "energy": run.energy.block(run.windows),
+        "energy": energy,
         "analytic": _analytic(request["artifact"]),
         "accuracy": _accuracy(run, request),
         "validity": judge(
@@ -60,6 +61,7 @@ def report_of(run: Run, request: Mapping[str, Any], *, started: float) -> dict[s
             steady=steady,
             share=share,
             throttled=throttling["core_throttle_count_delta"],
+            energy=energy,
         ),
         "cost": {
             "download_bytes": _LEDGER,

@@ -18,6 +18,7 @@ GOOD: dict[str, Any] = {
     "steady": {"drift_last_over_first": 1.0, "stable_3w_10pct": True},
     "share": 0.99,
     "throttled": 0,
+    "energy": {"samples_ok": 990, "samples_expected": 1000},
 }
 
 
@@ -41,6 +42,8 @@ def test_clean_run_is_valid() -> None:
         ({"steady": {"drift_last_over_first": 1.06, "stable_3w_10pct": True}}, "semivalid", {"drift"}),
         ({"steady": {"drift_last_over_first": 1.0, "stable_3w_10pct": False}}, "semivalid", {"stability"}),
         ({"throttled": 2}, "semivalid", {"throttle"}),
+        ({"energy": {"samples_ok": 989, "samples_expected": 1000}}, "semivalid", {"energy_cover"}),
+        ({"energy": Absent("no meter")}, "valid", set()),
         ({"placed": {"CPUExecutionProvider": 39, "XnnpackExecutionProvider": 2}}, "semivalid", {"provider"}),
         ({"providers": ["XnnpackExecutionProvider", "CPUExecutionProvider"]}, "invalid", {"provider"}),
         ({"share": 0.5, "timed_s": 1.0}, "invalid", {"cpu_share", "min_duration"}),
