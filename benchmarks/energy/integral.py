@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from benchmarks.energy.meter import EnergyUnreadable, Source
 
+# Nothing that runs a model at batch 1 takes a megawatt: such a reading is a broken sensor's, or a counter that jumped.
+MOST_WATTS = 1e6
+
 
 @dataclass(frozen=True, slots=True)
 class Delta:

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.energy.finding import find_meter
-from benchmarks.energy.integral import PowerSeries
+from benchmarks.energy.integral import MOST_WATTS, PowerSeries
 from benchmarks.energy.meter import EnergyMeter, EnergyUnreadable, Source
 from benchmarks.report import Absent
 
@@ -111,7 +111,7 @@ def _sample(meter: EnergyMeter, period_s: float) -> tuple["array[int]", str | No
             return samples, last_failure
         before = time.perf_counter_ns()
         try:
-            microwatts = sum(meter.read())
+            microwatts = _plausible(sum(meter.read()))
         except EnergyUnreadable as error:
             last_failure = str(error)
         else:
@@ -119,6 +119,12 @@ def _sample(meter: EnergyMeter, period_s: float) -> tuple["array[int]", str | No
         # A reading that took longer than a period has missed the cells that passed meanwhile.
         now = time.perf_counter()
         cell += period_s * max(1, int((now - cell) / period_s))
+
+
+def _plausible(microwatts: int) -> int:
+    if abs(microwatts) > MOST_WATTS * 1e6:
+        raise EnergyUnreadable(f"the sensor showed {microwatts / 1e6:g} W")
+    return microwatts
 
 
 if __name__ == "__main__":

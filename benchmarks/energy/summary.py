@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from benchmarks.energy.finding import find_meter
-from benchmarks.energy.integral import Delta, PowerSeries, counted
+from benchmarks.energy.integral import MOST_WATTS, Delta, PowerSeries, counted
 from benchmarks.energy.meter import EnergyMeter, EnergyUnreadable, Source
 from benchmarks.energy.sampler import Sampler, period_of
 from benchmarks.report import Absent, Maybe
@@ -179,7 +179,10 @@ class EnergyLog:
             if source.interval_s is None
             else Delta(self._power.joules(start.at_ns, end.at_ns))
         )
-        return _Stretch(delta.joules, (end.at_ns - start.at_ns) / 1e9, delta.wraps)
+        stretch = _Stretch(delta.joules, (end.at_ns - start.at_ns) / 1e9, delta.wraps)
+        if stretch.watts > MOST_WATTS:
+            raise EnergyUnreadable(f"{source.detail} jumped by {delta.joules:g} J in {stretch.seconds:g} s")
+        return stretch
 
     def _idle_power(self, source: Source) -> tuple[Maybe[_Stretch], float]:
         """The baseline, and by how many watts its second half differs from its first."""

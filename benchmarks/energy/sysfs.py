@@ -10,6 +10,7 @@ from benchmarks.energy.meter import EnergyUnreadable
 BOARD_RAILS = frozenset({"POM_5V_IN", "VDD_IN", "VIN"})
 
 _LONGEST_TEXT = 100
+_LARGEST = 2**63 - 1  # the widest that a driver prints
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +52,17 @@ def read_int(path: Path) -> int:
     """The file's integer.
 
     Raises:
-        EnergyUnreadable: it is not there, not readable for this user, or not an integer.
+        EnergyUnreadable: it is not there, not readable for this user, or not an integer of 64 bits.
     """
     try:
         with path.open("rb", buffering=0) as file:
-            return int(file.read(_LONGEST_TEXT))
+            value = int(file.read(_LONGEST_TEXT))
     except PermissionError as error:
         raise EnergyUnreadable(f"{path} is not readable for this user") from error
     except OSError as error:
         raise EnergyUnreadable(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise EnergyUnreadable(f"{path} holds no number") from error
+    if abs(value) > _LARGEST:
+        raise EnergyUnreadable(f"{path} holds no number of 64 bits")
+    return value
