@@ -6,6 +6,7 @@ number: nothing here has an effect that a repetition would double, except bytes 
 
 import contextlib
 import logging
+import math
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,13 +17,17 @@ from agent import decide as decisions
 from agent import slots, smoke
 from agent.activation import Activation
 from agent.clock import Clock
+from agent.conditions import Conditions
 from agent.config import Config
 from agent.decide import Action, Idle, WaitForDelta, decide
+from agent.download import Paused
 from agent.errors import DISK_ERRNOS, ApplyFailed, DiskRefused, SmokeFailed
 from agent.fetching import Fetching, NotGiven
 from agent.keeping import Keeper
+from agent.gate import Gate
 from agent.layout import CONTRACT_FILE, MODEL_FILE, Layout
 from agent.record import Event, Record
+from agent.policy import Activity, LookAt, Refused, waits
 from agent.source import Source
 from agent.state import UNASKED, Pending, Setback, Stage
 from agent.wire import Entry, Offer, Target, Way
@@ -54,19 +59,22 @@ class Line:
     fetching: Fetching
     activation: Activation
 
+    gate: Gate
     @classmethod
-    def open(cls, model: str, *, config: Config, layout: Layout, store: Keeper, clock: Clock, source: Source) -> Self:
+    def open(
+        cls, model: str, *, config: Config, layout: Layout, store: Keeper, clock: Clock, source: Source, gate: Gate
+    ) -> Self:
         """Take up a line where its state says it is."""
         record = Record(model, store, clock)
         fetching = Fetching(record, layout, source, config.models)
-        return cls(config, layout, clock, record, fetching, Activation(config, layout.line(model), record))
+        return cls(config, layout, clock, record, fetching, Activation(config, layout.line(model), record), gate)
 
     @property
     def model(self) -> str:
         return self.record.model
 
     def step(self, entry: Entry | None) -> Action:
-        """Decide once and carry it out; returns what was decided, or why it has to wait.
+        """Decide once and carry it out, unless the owner's rules refuse; returns what was decided, or why it has to wait.
 
         Raises:
             ServerUnavailable: the link failed; the attempt goes on later.
@@ -74,10 +82,24 @@ class Line:
             DiskRefused: not even the failure could be written down.
         """
         held = slots.held_models(self.layout, self.config.models)
-        action = decide(self.record.state, entry, policy=self.config.policy, held=held, now=self.clock.now())
+        now = self.clock.now()
+
+        def decided(seen: Conditions) -> Action | LookAt:
+            return decide(self.record.state, entry, policy=self.gate.policy, held=held, now=now, seen=seen)
+
+        action = self.gate.resolve(decided, needs_bytes=self._needs_bytes)
         log.debug("decided", extra={"model": self.model, "action": type(action).__name__})
         with self._failures_of_the_disk():
-            return self._carry_out(action) or action
+            self.record.note_refusal(action if isinstance(action, Refused) else None)
+            refused = self._carry_out(action)
+            if refused is not None:
+                self.record.note_refusal(refused)
+            return refused or action
+
+    def _needs_bytes(self) -> int:
+        """What the step at hand takes of the disk, as far as a way is chosen."""
+        pending = self.record.state.pending
+        return 0 if pending is None or pending.offer is None else self.fetching.needed_bytes()
 
     def finish_switch(self) -> None:
         """Bring an activation whose link was replaced to its end, which needs nobody's word."""
@@ -91,7 +113,8 @@ class Line:
         while (pending := self.record.state.pending) is not None and pending.stage in UNASKED:
             self.step(None)
 
-    def _carry_out(self, action: Action) -> Idle | None:
+    def _carry_out(self, action: Action) -> Refused | None:
+        """Do it; what refused it halfway, if something did."""
         match action:
             case decisions.Begin(target, rollout):
                 self._begin(target, rollout)
@@ -101,7 +124,7 @@ class Line:
             case decisions.TryOffer(offer, instead_of):
                 self._try(offer, instead_of)
             case decisions.Fetch():
-                self._fetch()
+                return self._fetch()
             case decisions.Apply():
                 self._apply()
             case decisions.Smoke():
@@ -112,11 +135,11 @@ class Line:
                 return self._bring_to_use(action)
             case decisions.GiveUp(setback, permanent):
                 self.record.give_up(setback, permanent=permanent)
-            case Idle() | WaitForDelta():
+            case Idle() | WaitForDelta() | Refused():
                 pass
         return None
 
-    def _bring_to_use(self, action: decisions.Activate | decisions.Observe | decisions.StepBack) -> Idle | None:
+    def _bring_to_use(self, action: decisions.Activate | decisions.Observe | decisions.StepBack) -> Refused | None:
         match action:
             case decisions.Activate():
                 return self._activate()
@@ -164,9 +187,16 @@ class Line:
         failed = (*pending.failed_offers, self.record.offer.sha256)
         self.record.advance(replace(pending, stage=Stage.NEW, failed_offers=failed, setback=setback))
 
-    def _fetch(self) -> None:
+    def _fetch(self) -> Refused | None:
         self.fetching.check_room()
         try:
+        try:
+            self._bring()
+        except Paused as paused:
+            return paused.refused
+        return None
+
+    def _bring(self) -> None:
             self.fetching.bring_companions()
         except NotGiven as refused:
             self.record.give_up(refused.setback, permanent=True)
@@ -251,10 +281,12 @@ class Line:
     def _shadow(self) -> None:
         self.record.advance(replace(self.record.pending, stage=Stage.READY))
 
-    def _activate(self) -> Idle | None:
+    def _activate(self) -> Refused | None:
         """The switch and the verdict on it in one go: a link that fails in between must not keep a bad model serving."""
         not_now = self.activation.switch()
         if not_now is not None:
-            return Idle(f"pre-activate: {not_now}")
+            log.info("not_now", extra={"model": self.model, "why": not_now})
+            why = waits(Activity.ACTIVATE, "the pre_activate hook says not now")
+            return Refused("pre-activate", Activity.ACTIVATE, why, look_again_s=math.inf)
         self._finish()
         return None

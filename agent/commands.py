@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,6 +25,7 @@ from agent.errors import NotEnrolled, of_local_failure
 from agent.layout import Layout
 from agent.loop import Agent, agent_version
 from agent.outbox import Outbox
+from agent.policy import without_link_rules, without_rules
 from agent.state import LineState, State
 from agent.store import Store, read_state
 
@@ -34,6 +35,7 @@ EPILOG = """exit codes:
   0 done   1 a defect   2 wrong configuration or usage; the message names the key   3 another agent holds the state directory
   4 not enrolled, or enrolled already   5 the server refused for good   6 the server could not answer, try later
   7 an attempt failed, the old model is still active   8 the server broke the contract   9 the state directory cannot be used
+  10 a rule of [policy] holds the installation of a bundle back
 
 The configuration's keys are described in docs/agent.md."""
 
@@ -67,6 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     token.add_argument("--token-file", type=Path, help="a file that holds the token")
     install = actions.add_parser("install", parents=[shared], help="install from a bundle, with no link")
     install.add_argument("bundle", type=Path, metavar="BUNDLE")
+    install.add_argument(
+        "--now", action="store_true", help="whatever the rules of [policy] say; you know what the device is doing"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -128,6 +133,8 @@ def _once(_args: argparse.Namespace, config: Config, layout: Layout) -> int:
 def _install(args: argparse.Namespace, config: Config, layout: Layout) -> int:
     from agent.bundle import Bundle  # here, since tarfile is a megabyte of memory that the daemon never uses
 
+    policy = without_rules(config.policy) if args.now else without_link_rules(config.policy)
+    config = replace(config, policy=policy)
     try:
         with _agent(config, layout, credential="") as agent, Bundle(args.bundle, layout) as bundle:
             return agent.install(bundle.entry(config), bundle).exit_code

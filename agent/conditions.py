@@ -53,7 +53,7 @@ class Conditions:
         time_of_day_s: seconds since the local midnight; `None` while the clock cannot be believed.
         is_metered: whether the link is paid by the byte.
         today_bytes, metered_today_bytes: HTTP bytes of this day, over all links and over metered ones.
-        free_after_bytes: what would be free on the disk after the step.
+        free_bytes, needs_bytes: what the disk still takes, and what the step will take of it.
         battery_percent: charge of a battery that runs down; `None` on other power.
         temperature_c: the hottest sensor.
         busy: why the owner's executable says "not now"; `None` when it does not.
@@ -64,7 +64,8 @@ class Conditions:
     is_metered: bool = False
     today_bytes: int = 0
     metered_today_bytes: int = 0
-    free_after_bytes: int | None = None
+    free_bytes: int | None = None
+    needs_bytes: int = 0
     battery_percent: float | None = None
     temperature_c: float | None = None
     busy: str | None = None
@@ -97,8 +98,7 @@ class Observer:
                 spent = self.spending.today()
                 return {"today_bytes": spent.any_bytes, "metered_today_bytes": spent.metered_bytes}
             case Look.DISK:
-                free_bytes = disk.free_bytes(self.state_dir)
-                return {"free_after_bytes": None if free_bytes is None else free_bytes - needs_bytes()}
+                return {"free_bytes": disk.free_bytes(self.state_dir), "needs_bytes": needs_bytes()}
             case Look.BATTERY:
                 return {"battery_percent": battery_percent(self.sys_root)}
             case Look.TEMPERATURE:

@@ -30,6 +30,7 @@ MODEL_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 
 MeteredDownloads = Literal["allow", "night", "never"]
 METERED_DOWNLOADS: tuple[MeteredDownloads, ...] = get_args(MeteredDownloads)
+NIGHT = Hours(22 * 3600.0, 6 * 3600.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Policy:
     metered_downloads: MeteredDownloads = "allow"
     metered_mb_per_day: float | None = None
     mb_per_day: float | None = None
-    night: Hours = Hours(22 * 3600.0, 6 * 3600.0)
+    night: Hours = NIGHT
     quiet_hours: tuple[Hours, ...] = ()
     free_disk_mb: float = 0.0
     battery_percent: float = 0.0

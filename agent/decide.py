@@ -1,14 +1,17 @@
-"""What to do next with one model line: a pure function of state, poll answer, policy and clock.
+"""What to do next with one model line: a pure function of state, poll answer, policy, what was seen of the machine, and clock.
 
-`decide` never acts; `agent/attempt.py` carries out what it returns and asks again until the answer is `Idle` or
-`WaitForDelta`. So every rule of the agent can be read, and tested, as a row of a table.
+`decide` never acts; `agent/attempt.py` carries out what it returns and asks again until the answer is `Idle`, `WaitForDelta`
+or `Refused`. So every rule of the agent can be read, and tested, as a row of a table. The rules of the device's owner are in
+`agent/policy.py`; a rule that needs to see more of the machine first makes the answer a `LookAt`.
 """
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from agent.clock import Instant
+from agent.conditions import Conditions
 from agent.config import Policy
+from agent.policy import Activity, LookAt, Refused, permit
 from agent.state import UNASKED, Failure, LineState, Pending, Setback, Stage
 from agent.wire import Entry, Offer, Target, Way
 
@@ -114,11 +117,22 @@ Action = (
     | Observe
     | StepBack
     | GiveUp
+    | Refused
 )
 
+NOTHING_SEEN = Conditions()
 
-def decide(line: LineState, entry: Entry | None, *, policy: Policy, held: AbstractSet[str], now: Instant) -> Action:
-    """Choose the next action for one line.
+
+def decide(
+    line: LineState,
+    entry: Entry | None,
+    *,
+    policy: Policy,
+    held: AbstractSet[str],
+    now: Instant,
+    seen: Conditions = NOTHING_SEEN,
+) -> Action | LookAt:
+    """Choose the next action for one line, or say what has to be looked at for that.
 
     Args:
         line: what this device has and is doing.
@@ -126,7 +140,35 @@ def decide(line: LineState, entry: Entry | None, *, policy: Policy, held: Abstra
         policy: what the device's owner allows.
         held: digests of the models in complete slots, of any line: possible bases.
         now: the moment of the decision.
+        seen: what was seen of the machine so far.
     """
+    action = _wanted(line, entry, policy=policy, held=held, now=now)
+    activity = _activity(action, line.pending)
+    return action if activity is None else permit(activity, policy, seen) or action
+
+
+def _activity(action: Action, pending: Pending | None) -> Activity | None:
+    """What an action is to the owner's rules; nothing where it only writes something down, or makes the device safe again.
+
+    The step back to the previous model fetches and builds nothing, so only its activation is an activity.
+    """
+    match action:
+        case TryOffer(offer):
+            return None if offer.way is Way.PREVIOUS else Activity.DOWNLOAD
+        case Fetch():
+            return Activity.DOWNLOAD
+        case Apply() if pending is not None and pending.offer is not None and pending.offer.way is not Way.PREVIOUS:
+            return Activity.APPLY
+        case Smoke() | Shadow():
+            return Activity.TRY
+        case Activate():
+            return Activity.ACTIVATE
+        case _:
+            return None
+
+
+def _wanted(line: LineState, entry: Entry | None, *, policy: Policy, held: AbstractSet[str], now: Instant) -> Action:
+    """What the server wants and the state allows."""
     if line.pending is not None and line.pending.stage in UNASKED:
         return _judge(line.pending)
     if entry is None or entry.target is None:

@@ -12,6 +12,7 @@
     │   └── TooSlow                 the bytes come slower than the link can be worth
     ├── WireInvalid             8   an answer that breaks the contract; nothing of it was used
     ├── StateDirectoryUnusable  9   the state directory cannot be read or written; the message names path and reason
+    ├── RuleRefused             10  a rule of [policy] holds an installation from a file back; the message names it
     └── StepFailed              7   one step of an attempt failed; the old model is still active
         ├── TransferRejected        the bytes are not the ones announced: length or digest
         ├── ApplyFailed             the patch did not give the target
@@ -141,6 +142,14 @@ class WireInvalid(AgentError):
 
 
 class StepFailed(AgentError):
+class RuleRefused(AgentError):
+    """The owner's rules hold back what the owner's command asks for."""
+
+    slug = "rule-refused"
+    title = "A rule of [policy] holds this back"
+    exit_code = 10
+
+
     """One step of an attempt failed. `reason` is the slug that goes into the event."""
 
     slug = "step-failed"

@@ -40,7 +40,7 @@ class Fetching:
 
         Raises:
             NotGiven: one of them cannot be had.
-            ServerUnavailable, Unauthenticated, OSError: the attempt goes on later.
+            Paused, ServerUnavailable, Unauthenticated, OSError: the attempt goes on later.
         """
         for blob, way in self._missing_companions():
             self._bring(blob, way)
@@ -53,12 +53,12 @@ class Fetching:
         Raises:
             DiskRefused: it does not.
         """
-        needed_bytes, free_bytes = self._needed_bytes(), disk.free_bytes(self.layout.root)
+        needed_bytes, free_bytes = self.needed_bytes(), disk.free_bytes(self.layout.root)
         if free_bytes is not None and free_bytes < needed_bytes:
             detail = f"{needed_bytes} bytes needed, {free_bytes} available in {self.layout.root}"
             raise DiskRefused("disk-full", detail)
 
-    def _needed_bytes(self) -> int:
+    def needed_bytes(self) -> int:
         """Room for what is still to be fetched, for the model that a patch becomes, and for what is written beside it."""
         offer, target = self.record.offer, self.record.pending.target
         needed = target.contract.size_bytes + RESERVED_BYTES

@@ -28,9 +28,9 @@ class Gate:
             seen = self.observer.look(seen, answer.looks, needs_bytes=needs_bytes)
         return answer
 
-    def refusal(self, activity: Activity) -> Refused | None:
+    def refusal(self, activity: Activity, *, needs_bytes: int = 0) -> Refused | None:
         """The rule that holds an activity back now, if any does."""
-        return self.resolve(lambda seen: permit(activity, self.policy, seen), needs_bytes=lambda: 0)
+        return self.resolve(lambda seen: permit(activity, self.policy, seen), needs_bytes=lambda: needs_bytes)
 
     def grant(self, wanted_bytes: int) -> int:
         """How much of a download may be asked for in one request; under a budget it is charged before it is asked for.

@@ -3,6 +3,7 @@
 identity.json                       device id and credential (0600)
 lock                                held while an agent runs
 state.json                          what `agent/state.py` says
+day.json                            bytes of this day, as `agent/spending.py` counts them
 outbox/                             events and reports until the server has them
 downloads/<sha256>.part, <sha256>   transfers under way; whole and verified
 samples/<sha256>.npz                sample sets
@@ -90,6 +91,10 @@ class Layout:
     @property
     def state(self) -> Path:
         return self.root / "state.json"
+
+    @property
+    def day(self) -> Path:
+        return self.root / "day.json"
 
     @property
     def outbox(self) -> Path:

@@ -2,11 +2,15 @@
 
 Nothing is begun or finished without an answer of this cycle, so a rollout that is paused stays paused on a device that
 cannot hear it. The one exception is an activation whose link was already replaced: that is only written down.
+
+What a rule of the device's owner refuses waits; between two polls the rule is asked again, which costs no byte on the link,
+and when it allows, the next cycle begins at once.
 """
 
 import functools
 import importlib.metadata
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +19,7 @@ from typing import Protocol
 from agent import backoff, children, housekeeping
 from agent.attempt import Line
 from agent.clock import Clock, Instant
+from agent.conditions import Observer
 from agent.config import Config
 from agent.decide import Action, Idle, WaitForDelta
 from agent.delivery import Delivery
@@ -23,16 +28,20 @@ from agent.errors import (
     AgentError,
     DiskRefused,
     RequestRefused,
+    RuleRefused,
     ServerUnavailable,
     StepFailed,
 )
+from agent.gate import Gate
 from agent.http import Client
 from agent.keeping import Keeper, Messages
 from agent.layout import Layout
 from agent.measure import measure_due
+from agent.policy import Activity, Refused
 from agent.poll import Saying, poll, saying
 from agent.record import Record
 from agent.source import ServerSource, Source
+from agent.spending import Spending
 from agent.state import Facts
 from agent.wire import Entry, PollAnswer, parse_json
 
@@ -82,7 +91,8 @@ class Works(Protocol):
 class Agent:
     """One agent on its state directory, which `store` has locked.
 
-    What touches the machine is in `_learn_facts`, `_lines`, `_collect` and `_measure_line` alone; a simulation has its own.
+    What touches the machine is in `_learn_facts`, `_lines`, `_collect`, `_count` and `_measure_line` alone; a simulation has
+    its own.
     """
 
     config: Config
@@ -100,6 +110,9 @@ class Agent:
     # When the last whole cycle ended, and how long the server is left alone after it.
     _rested_at: Instant | None = None
     _rest_s: float = 0.0
+    # What the owner's rules held back in that cycle.
+    _refused: list[Refused] = field(default_factory=list)
+    _gate: Gate | None = None
 
     def __post_init__(self) -> None:
         self._delivery = Delivery(self.outbox, self.client, self.clock)
@@ -110,14 +123,14 @@ class Agent:
             sleep(self.cycle().delay_s)
 
     def cycle(self) -> Outcome:
-        """One poll and all the work that it brings, or only a delivery that is due before it; an error becomes a delay."""
+        """One poll and all the work that it brings, or what is due before it: a delivery, a look at the owner's rules.
+
+        An error becomes a delay.
+        """
         self._gave_up = False
         try:
-            if self._delivery.error is not None and self._rest_left_s() > 0:
-                self._delivery.send()
-                rest_s = self._rest_left_s()
-            else:
-                rest_s = self._cycle()
+            has_errands = self._delivery.error is not None or bool(self._refused)
+            rest_s = self._between_polls() if has_errands and self._rest_left_s() > 0 else self._cycle()
         except AgentError as error:
             return self._after(error)
         except OSError as error:
@@ -137,21 +150,42 @@ class Agent:
         delay_s = min(rest_s, max(backoff.LEAST_DELAY_S, self._delivery.wait_s()))
         return Outcome(delay_s, undelivered.exit_code)
 
+    def _between_polls(self) -> float:
+        """Send what could not be sent, and ask the rules again that refused; a rule that allows begins the next cycle."""
+        if self._delivery.error is not None:
+            self._delivery.send()
+        asked = [refused for refused in self._refused if refused.look_again_s < math.inf]
+        if any(self._refusal(one.activity, needs_bytes=one.needs_bytes) is None for one in asked):
+            return self._cycle()
+        return self._until_next_s(self._rest_left_s())
+
+    def _until_next_s(self, rest_s: float) -> float:
+        """The rest, or less where a rule should be asked again before its end."""
+        looks = (max(backoff.LEAST_ANSWERED_S, refused.look_again_s) for refused in self._refused)
+        return min([rest_s, *looks])
+
     def _rest_left_s(self) -> float:
         return 0.0 if self._rested_at is None else max(0.0, self._rest_s - self.clock.now().since(self._rested_at))
 
     def install(self, entry: Entry, source: Source) -> Outcome:
-        """Carry out one entry from a bundle, with the same steps; nothing is sent."""
+        """Carry out one entry from a bundle, with the same steps; nothing is sent.
+
+        Raises:
+            RuleRefused: a rule of the configuration holds it back; called another time, it goes on.
+        """
         self._gave_up = False
         line = self._line(entry.model, source)
         line.finish_switch()
         action = self._work(line, lambda: entry)
         self._collect()
         log.info("bundle_done", extra={"model": entry.model, "ended": type(action).__name__})
+        if isinstance(action, Refused):
+            raise RuleRefused(f"{action.rule}: {action.detail}")
         return Outcome(0.0, StepFailed.exit_code if self._gave_up else 0)
 
     def _cycle(self) -> float:
         self._rested_at = None
+        self._refused = []
         self._learn_facts()
         lines = self._lines()
         for line in lines:
@@ -161,9 +195,10 @@ class Agent:
         self._delivery.send()
         if self._measure(lines):
             self._delivery.send()
+        self._count()
         self._rest_s = min([backoff.after_answer(self._interval_s(), self.clock.uniform), *waits])
         self._rested_at = self.clock.now()
-        return self._rest_s
+        return self._until_next_s(self._rest_s)
 
     def _settle(self, lines: Sequence[Works]) -> list[float]:
         """Poll and work until there is nothing new to say; how long the lines wait for deltas."""
@@ -203,6 +238,7 @@ class Agent:
         """Every line gets its turn; the first failure of a line is raised after all had theirs."""
         waits: list[float] = []
         failed: list[AgentError] = []
+        self._refused = []
         for line in lines:
             try:
                 action = self._work(line, functools.partial(self._entry, line.model))
@@ -212,6 +248,8 @@ class Agent:
                 continue
             if isinstance(action, WaitForDelta):
                 waits.append(max(backoff.LEAST_ANSWERED_S, action.wait_s))
+            if isinstance(action, Refused):
+                self._refused.append(action)
         if failed:
             self._delivery.send()
             raise failed[0]
@@ -224,9 +262,8 @@ class Agent:
                 self._gave_up = True
                 return Idle("gave-up")
             action = line.step(entry())
-            if isinstance(action, Idle | WaitForDelta):
-                why = action.reason if isinstance(action, Idle) else "waiting-for-delta"
-                log.info("settled", extra={"model": line.model, "why": why})
+            if isinstance(action, Idle | WaitForDelta | Refused):
+                log.info("settled", extra={"model": line.model, "why": _why(action)})
                 return action
         raise RuntimeError(f"{line.model}: {MAX_STEPS} steps did not come to an end")
 
@@ -236,18 +273,48 @@ class Agent:
         return any(reports)
 
     def _measure_line(self, model: str) -> bool:
+        """Run the benchmark that a line owes, if it owes one and no rule holds it back; whether there is a report."""
+        if self.store.state.lines[model].benchmark is None:
+            return False
+        refused = self._refusal(Activity.BENCHMARK)
+        Record(model, self.store, self.clock).note_benchmark_refusal(refused)
+        if refused is not None:
+            self._refused.append(refused)
+            return False
         return measure_due(model, self.config, self.layout, self.store, self.outbox)
+
+    @property
+    def gate(self) -> Gate:
+        """The owner's rules on this machine."""
+        if self._gate is None:
+            spending = Spending(self.layout.day, self.clock, self.client.counted)
+            observer = Observer(self.config.policy, self.layout.root, self.clock, spending)
+            self._gate = Gate(self.config.policy, observer, spending)
+        return self._gate
+
+    def _refusal(self, activity: Activity, *, needs_bytes: int = 0) -> Refused | None:
+        return self.gate.refusal(activity, needs_bytes=needs_bytes)
+
+    def _count(self) -> None:
+        """Add what the cycle cost to the day."""
+        self.gate.count()
 
     def _collect(self) -> None:
         housekeeping.collect(self.layout, self.store.state)
 
     def _lines(self) -> Sequence[Works]:
-        source = ServerSource(self.client, self.layout, self.config.download)
+        source = ServerSource(self.client, self.layout, self.config.download, self.gate)
         return [self._line(model, source) for model in self.config.models]
 
     def _line(self, model: str, source: Source) -> Line:
         return Line.open(
-            model, config=self.config, layout=self.layout, store=self.store, clock=self.clock, source=source
+            model,
+            config=self.config,
+            layout=self.layout,
+            store=self.store,
+            clock=self.clock,
+            source=source,
+            gate=self.gate,
         )
 
     def _learn_facts(self) -> None:
@@ -273,3 +340,13 @@ class Agent:
         self.failures += 1
         retry_after_s = error.retry_after_s if isinstance(error, ServerUnavailable) else None
         return Outcome(backoff.after_failure(self.failures, retry_after_s, self.clock.uniform), error.exit_code)
+
+
+def _why(action: Idle | WaitForDelta | Refused) -> str:
+    match action:
+        case Idle(reason):
+            return reason
+        case WaitForDelta():
+            return "waiting-for-delta"
+        case Refused():
+            return f"refused: {action.rule}"

@@ -8,7 +8,7 @@ itself, and the zero-byte way to the previous model, whose activation alone is a
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from agent.conditions import Conditions, Look
@@ -25,6 +25,7 @@ SLICE_BYTES = 1 << 20
 # Left of a budget for the head of an answer; with less than twice this nothing is asked for.
 HEAD_BYTES = 2048
 MB = 1_000_000
+MAX_DETAIL = 200
 
 
 class Activity(StrEnum):
@@ -46,12 +47,16 @@ class LookAt:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A rule of the owner holds an activity back. `detail` stays the same as long as the rule does."""
+    """A rule of the owner holds an activity back, which needs so much of the disk.
+
+    `detail` stays the same as long as the rule does; it may be worth asking the rule again in `look_again_s`.
+    """
 
     rule: str
     activity: Activity
     detail: str
     look_again_s: float = LOOK_AGAIN_S
+    needs_bytes: int = 0
 
 
 # Why a rule refuses and when it may be worth looking again; None when it does not.
@@ -98,7 +103,7 @@ def day_budget(policy: Policy, seen: Conditions) -> Verdict:
 
 def free_disk(policy: Policy, seen: Conditions) -> Verdict:
     """So much of the disk stays free, when the step is done."""
-    if seen.free_after_bytes is None or seen.free_after_bytes >= policy.free_disk_mb * MB:
+    if seen.free_bytes is None or seen.free_bytes - seen.needs_bytes >= policy.free_disk_mb * MB:
         return None
     return f"less than {policy.free_disk_mb:g} MB of the disk would stay free", LOOK_AGAIN_S
 
@@ -216,8 +221,13 @@ def permit(activity: Activity, policy: Policy, seen: Conditions) -> LookAt | Ref
         verdict = rule.judge(policy, seen)
         if verdict is not None:
             why, look_again_s = verdict
-            return Refused(rule.slug, activity, f"{activity} waits: {why}"[:200], look_again_s)
+            return Refused(rule.slug, activity, waits(activity, why), look_again_s, seen.needs_bytes)
     return None
+
+
+def waits(activity: Activity, why: str) -> str:
+    """The detail of a refusal, as long as the wire takes it."""
+    return f"{activity} waits: {why}"[:MAX_DETAIL]
 
 
 def grant_bytes(policy: Policy, seen: Conditions, wanted_bytes: int) -> int:
@@ -228,6 +238,16 @@ def grant_bytes(policy: Policy, seen: Conditions, wanted_bytes: int) -> int:
     if seen.is_metered:
         left.append(_left_bytes(policy.metered_mb_per_day, seen.metered_today_bytes))
     return int(min(wanted_bytes, SLICE_BYTES, min(left) - HEAD_BYTES))
+
+
+def without_link_rules(policy: Policy) -> Policy:
+    """For an installation from a file: no byte of it goes over a link."""
+    return replace(policy, metered=False, mb_per_day=None)
+
+
+def without_rules(policy: Policy) -> Policy:
+    """For an owner who stands beside the device and says so."""
+    return Policy(max_delta_wait_s=policy.max_delta_wait_s, retry_failed_s=policy.retry_failed_s)
 
 
 def _left_bytes(mb_per_day: float | None, spent_bytes: int) -> float:

@@ -11,7 +11,7 @@ from agent.config import Config
 from agent.errors import SayFirst, WireInvalid
 from agent.http import Answer, Client
 from agent.keeping import Keeper
-from agent.state import Heard, State
+from agent.state import Heard, LineState, State
 from agent.wire import PollAnswer, parse_poll_answer
 from delta.versions import READABLE_VERSIONS
 
@@ -35,12 +35,17 @@ def saying(config: Config, state: State, *, agent_version: str) -> Saying:
         "patch_formats": list(READABLE_VERSIONS),
         "device_class": config.device_class,
         "attributes": {**facts, **config.attributes},
-        "installations": [
-            {"model": model, "current": line.current, "previous": line.previous} for model, line in lines
-        ],
+        "installations": [_installation(model, line) for model, line in lines],
     }
     canonical = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
     return Saying(document, hashlib.sha256(canonical).hexdigest())
+
+
+def _installation(model: str, line: LineState) -> dict[str, Any]:
+    said: dict[str, Any] = {"model": model, "current": line.current, "previous": line.previous}
+    if line.waits_for is not None:
+        said["refused"] = {"rule": line.waits_for.rule, "detail": line.waits_for.detail}
+    return said
 
 
 def poll(client: Client, store: Keeper, config: Config, said: Saying) -> PollAnswer:

@@ -7,7 +7,8 @@ from typing import Any
 
 from agent.clock import Clock
 from agent.keeping import Keeper
-from agent.state import Failure, LineState, Pending, Setback
+from agent.policy import Refused
+from agent.state import Failure, LineState, Pending, Refusal, Setback
 from agent.wire import Offer
 
 MAX_FAILURES_KEPT = 8
@@ -63,13 +64,13 @@ class Record:
         """The same, where only the attempt changes."""
         self.commit(replace(self.state, pending=pending), *events)
 
-    def give_up(self, setback: Setback, *, permanent: bool, keep: bool = False) -> None:
-        """Close the attempt and remember why, so that it is not begun again at once, or at all.
+    def give_up(self, setback: Setback, *events: Event, permanent: bool, keep: bool = False) -> None:
+        """Close the attempt, after these events, and remember why, so that it is not begun again at once, or at all.
 
         With `keep`, what was fetched stays for the next attempt at the same target, as long as the server wants that.
         """
         line = self._failed(setback, permanent=permanent, keeps=self.pending.artifacts() if keep else ())
-        self.commit(line, _failed(setback, permanent=permanent))
+        self.commit(line, *events, _failed(setback, permanent=permanent))
 
     def roll_back(self, setback: Setback, *, current: str | None) -> None:
         """Close an attempt whose model was current and is not any more: for good, so that nothing goes round in circles."""
@@ -98,6 +99,27 @@ class Record:
         events = [_failed(setback, permanent=False)] if told else []
         self.commit(replace(self.state, pending=None), *events)
 
+    def note_refusal(self, refused: Refused | None) -> None:
+        """Remember the rule that holds the attempt back, or that none does any more; written and told only when that changed."""
+        known = self.state.refused
+        if not _is_news(known, refused):
+            return
+        self.commit(replace(self.state, refused=self._refusal(refused)))
+
+    def note_benchmark_refusal(self, refused: Refused | None) -> None:
+        """The same for the benchmark that is due."""
+        due = self.state.benchmark
+        if due is not None and _is_news(due.refused, refused):
+            self.commit(replace(self.state, benchmark=replace(due, refused=self._refusal(refused))))
+
+    def _refusal(self, refused: Refused | None) -> Refusal | None:
+        if refused is None:
+            log.info("allowed", extra={"model": self.model})
+            return None
+        fields = {"rule": refused.rule, "why": refused.detail, "look_again_s": refused.look_again_s}
+        log.info("refused", extra={"model": self.model, **fields})
+        return Refusal(refused.rule, refused.detail, self.clock.now())
+
     def _event(self, pending: Pending, index: int, event: Event) -> dict[str, Any]:
         kind, detail = event
         return {
@@ -110,6 +132,11 @@ class Record:
             "rollout": pending.rollout,
             "detail": dict(detail),
         }
+
+
+def _is_news(known: Refusal | None, refused: Refused | None) -> bool:
+    told = None if known is None else (known.rule, known.detail)
+    return told != (None if refused is None else (refused.rule, refused.detail))
 
 
 def _failed(setback: Setback, *, permanent: bool) -> Event:

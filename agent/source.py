@@ -13,6 +13,20 @@ from agent.layout import Layout
 from agent.wire import Blob
 
 
+class Allowance(Protocol):
+    """What the device's owner allows to be fetched: `agent.gate.Gate` is one."""
+
+    def grant(self, wanted_bytes: int) -> int:
+        """How much of it the next request may bring.
+
+        Raises:
+            Paused: nothing, now.
+        """
+
+    def settle(self) -> None:
+        """Note what the transfer cost indeed."""
+
+
 class Source(Protocol):
     """Gives artifacts by their digests. `is_link` says whether its bytes cost what a link's bytes cost."""
 
@@ -22,7 +36,7 @@ class Source(Protocol):
         """Put the artifact at `downloads/<sha256>`.
 
         Raises:
-            ServerUnavailable, RequestRefused, TransferRejected, OSError: as `agent.download.download`.
+            Paused, ServerUnavailable, RequestRefused, TransferRejected, OSError: as `agent.download.download`.
         """
 
     def counted(self) -> Counted:
@@ -38,17 +52,22 @@ class ServerSource:
     client: Client
     layout: Layout
     limits: Download
+    allowance: Allowance
     sleep: Callable[[float], None] = time.sleep
 
     def fetch(self, blob: Blob, *, attempt: str) -> None:
-        download(
-            self.client,
-            self.layout,
-            blob,
-            attempt=attempt,
-            rate_limit_bytes_per_s=self.limits.rate_limit_bytes_per_s,
-            sleep=self.sleep,
-        )
+        try:
+            download(
+                self.client,
+                self.layout,
+                blob,
+                attempt=attempt,
+                rate_limit_bytes_per_s=self.limits.rate_limit_bytes_per_s,
+                grant=self.allowance.grant,
+                sleep=self.sleep,
+            )
+        finally:
+            self.allowance.settle()
 
     def counted(self) -> Counted:
         return self.client.counted()

@@ -90,23 +90,39 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """The owner's rule that holds something back, and since when."""
+
+    rule: str
+    detail: str
+    since: Instant
+
+
+@dataclass(frozen=True, slots=True)
 class DueBenchmark:
-    """A benchmark that an activation has earned and that has not been reported."""
+    """A benchmark that an activation has earned and that has not been reported; `refused` is the rule that it waits for."""
 
     sha256: str
     attempt: str
     runs: int = 0
+    refused: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LineState:
-    """One model line on this device."""
+    """One model line on this device. `refused` is the rule that its attempt waits for."""
 
     current: str | None = None
     previous: str | None = None
     pending: Pending | None = None
     failures: tuple[Failure, ...] = ()
     benchmark: DueBenchmark | None = None
+    refused: Refusal | None = None
+
+    @property
+    def waits_for(self) -> Refusal | None:
+        """The rule that keeps the device from what the server wants of it: the model, or else the benchmark."""
+        return self.refused or (self.benchmark.refused if self.benchmark is not None else None)
 
     def failure_of(self, sha256: str, rollout: str | None) -> Failure | None:
         return next((one for one in self.failures if (one.sha256, one.rollout) == (sha256, rollout)), None)
@@ -194,6 +210,7 @@ def _line_document(line: LineState) -> dict[str, Any]:
         "pending": pending,
         "failures": [asdict(failure) for failure in line.failures],
         "benchmark": None if line.benchmark is None else asdict(line.benchmark),
+        "refused": None if line.refused is None else asdict(line.refused),
     }
 
 
@@ -207,6 +224,7 @@ def _line(document: Mapping[str, Any]) -> LineState:
         pending=None if document["pending"] is None else _pending(document["pending"]),
         failures=tuple(_failure(one) for one in document["failures"]),
         benchmark=None if document["benchmark"] is None else _due_benchmark(document["benchmark"]),
+        refused=_refusal(document.get("refused")),
     )
 
 
@@ -253,7 +271,19 @@ def _failure(document: Mapping[str, Any]) -> Failure:
 
 
 def _due_benchmark(document: Mapping[str, Any]) -> DueBenchmark:
-    return DueBenchmark(wire.parse_sha256(document["sha256"]), str(document["attempt"]), int(document["runs"]))
+    return DueBenchmark(
+        sha256=wire.parse_sha256(document["sha256"]),
+        attempt=str(document["attempt"]),
+        runs=int(document["runs"]),
+        refused=_refusal(document.get("refused")),
+    )
+
+
+def _refusal(document: Mapping[str, Any] | None) -> Refusal | None:
+    """Not in the documents of earlier versions."""
+    if document is None:
+        return None
+    return Refusal(str(document["rule"]), str(document["detail"]), Instant(**document["since"]))
 
 
 def _heard(document: Mapping[str, Any] | None) -> Heard | None:
