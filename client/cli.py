@@ -56,6 +56,9 @@ COMMANDS: dict[str, dict[str, Entry]] = {
         "worker": Entry("client.commands.worker", "run a worker for background jobs", "server"),
         "manage": Entry("client.commands.manage", "run a Django management command (migrate, check, ...)", "server"),
         "demo": Entry("client.demo.command", "run the whole flow on this machine with three agents", "agent,server"),
+        "simulate": Entry(
+            "client.simulate.command", "roll out to thousands of virtual devices against a real server", "agent,server"
+        ),
     },
 }
 
