@@ -14,20 +14,20 @@ from types import MappingProxyType
 from typing import Self
 
 from agent import decide as decisions
-from agent import slots, smoke
+from agent import shadow, slots, smoke
 from agent.activation import Activation
 from agent.clock import Clock
 from agent.conditions import Conditions
 from agent.config import Config
 from agent.decide import Action, Idle, WaitForDelta, decide
 from agent.download import Paused
-from agent.errors import DISK_ERRNOS, ApplyFailed, DiskRefused, SmokeFailed
+from agent.errors import DISK_ERRNOS, ApplyFailed, DiskRefused, ShadowFailed, SmokeFailed
 from agent.fetching import Fetching, NotGiven
-from agent.keeping import Keeper
 from agent.gate import Gate
+from agent.keeping import Keeper
 from agent.layout import CONTRACT_FILE, MODEL_FILE, Layout
-from agent.record import Event, Record
 from agent.policy import Activity, LookAt, Refused, waits
+from agent.record import Event, Record
 from agent.source import Source
 from agent.state import UNASKED, Pending, Setback, Stage
 from agent.wire import Entry, Offer, Target, Way
@@ -58,8 +58,8 @@ class Line:
     record: Record
     fetching: Fetching
     activation: Activation
-
     gate: Gate
+
     @classmethod
     def open(
         cls, model: str, *, config: Config, layout: Layout, store: Keeper, clock: Clock, source: Source, gate: Gate
@@ -87,7 +87,7 @@ class Line:
         def decided(seen: Conditions) -> Action | LookAt:
             return decide(self.record.state, entry, policy=self.gate.policy, held=held, now=now, seen=seen)
 
-        action = self.gate.resolve(decided, needs_bytes=self._needs_bytes)
+        action: Action = self.gate.resolve(decided, needs_bytes=self._needs_bytes)
         log.debug("decided", extra={"model": self.model, "action": type(action).__name__})
         with self._failures_of_the_disk():
             self.record.note_refusal(action if isinstance(action, Refused) else None)
@@ -190,13 +190,13 @@ class Line:
     def _fetch(self) -> Refused | None:
         self.fetching.check_room()
         try:
-        try:
             self._bring()
         except Paused as paused:
             return paused.refused
         return None
 
     def _bring(self) -> None:
+        try:
             self.fetching.bring_companions()
         except NotGiven as refused:
             self.record.give_up(refused.setback, permanent=True)
@@ -279,7 +279,28 @@ class Line:
         self.record.advance(replace(self.record.pending, stage=stage), ("smoke_passed", detail))
 
     def _shadow(self) -> None:
-        self.record.advance(replace(self.record.pending, stage=Stage.READY))
+        if not self.config.shadow.enabled:  # any more
+            self.record.advance(replace(self.record.pending, stage=Stage.READY))
+            return
+        # Written down first, as for the smoke run.
+        self.record.advance(replace(self.record.pending, shadow_runs=self.record.pending.shadow_runs + 1))
+        target, paths, current = self.record.pending.target, self.layout.line(self.model), self.record.state.current
+        try:
+            found = shadow.run(
+                paths.model(target.sha256),
+                None if current is None else paths.model(current),
+                None if target.sample_set is None else self.layout.sample_set(target.sample_set.sha256),
+                self.config,
+            )
+        except ShadowFailed as error:
+            self.record.give_up(Setback("shadow", error.reason, error.detail), permanent=not shadow.is_transient(error))
+            return
+        objection = shadow.judge(found, self.config.shadow)
+        event: Event = ("shadowed", shadow.event_detail(found, vetoed=objection is not None))
+        if objection is None:
+            self.record.advance(replace(self.record.pending, stage=Stage.READY), event)
+        else:
+            self.record.give_up(Setback("shadow", objection.reason, objection.detail), event, permanent=True)
 
     def _activate(self) -> Refused | None:
         """The switch and the verdict on it in one go: a link that fails in between must not keep a bad model serving."""

@@ -17,6 +17,7 @@
         ├── TransferRejected        the bytes are not the ones announced: length or digest
         ├── ApplyFailed             the patch did not give the target
         ├── SmokeFailed             the model does not do what its contract and sample set say
+        ├── ShadowFailed            the model does not come through beside the one in service
         ├── BundleInvalid           a bundle without what it needs, or with what it must not have
         └── DiskRefused             disk full or read-only
 
@@ -141,7 +142,6 @@ class WireInvalid(AgentError):
     exit_code = 8
 
 
-class StepFailed(AgentError):
 class RuleRefused(AgentError):
     """The owner's rules hold back what the owner's command asks for."""
 
@@ -150,6 +150,7 @@ class RuleRefused(AgentError):
     exit_code = 10
 
 
+class StepFailed(AgentError):
     """One step of an attempt failed. `reason` is the slug that goes into the event."""
 
     slug = "step-failed"
@@ -181,6 +182,13 @@ class SmokeFailed(StepFailed):
 
     slug = "smoke-failed"
     title = "The model failed its smoke run"
+
+
+class ShadowFailed(StepFailed):
+    """A model that does not come to an end where the one in service does."""
+
+    slug = "shadow-failed"
+    title = "The model failed its shadow run"
 
 
 class BundleInvalid(StepFailed):

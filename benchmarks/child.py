@@ -23,6 +23,18 @@ def _perform(request: dict[str, Any]) -> dict[str, Any]:
         from benchmarks.measure import benchmark
 
         return benchmark(request)
+    if task == "activations":
+        from benchmarks.activations import peak_activation
+
+        return peak_activation(request)
+    if task == "conclude":
+        from benchmarks.replication import conclude
+
+        return conclude(request)
+    if task == "compare":
+        from benchmarks.comparing import compare_models
+
+        return compare_models(request)
     from benchmarks import scoring
 
     tasks = {
