@@ -164,10 +164,10 @@ def _closed(rest: RestClient, rollout_id: str) -> bool:
 
 
 def _reports(rest: RestClient, sha256: str) -> dict[str, Json]:
-    """The newest report on an artifact by device name."""
+    """The newest report on an artifact by device name, in the configuration that compares over devices."""
     newest: dict[str, Json] = {}
-    for report in rest.pages("reports", model=LINE):
-        if report["sha256"] == sha256:
+    for report in rest.pages("reports", model=LINE, whole="no"):
+        if report["sha256"] == sha256 and report["configuration"] == "canonical":
             newest.setdefault(report["device_name"], report)
     return newest
 

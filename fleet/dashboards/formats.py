@@ -51,6 +51,28 @@ def ms_text(nanoseconds: float | None) -> str:
     return f"{ms:.{decimals}f}{_SPACE}ms"
 
 
+def joules_text(joules: float | None) -> str:
+    """Joules in their fitting unit with three significant digits: `2.41 mJ`."""
+    if joules is None:
+        return ABSENT
+    scaled, unit = (joules, "J") if joules >= 1 else (joules * 1e3, "mJ") if joules >= 1e-3 else (joules * 1e6, "µJ")
+    return f"{_three_digits(scaled)}{_SPACE}{unit}"
+
+
+def macs_text(macs: float | None) -> str:
+    """Multiply-accumulates of one inference: `349 M`."""
+    if macs is None:
+        return ABSENT
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if macs >= 0.9995 * size:
+            return f"{_three_digits(macs / size)}{_SPACE}{unit}"
+    return f"{macs:.0f}"
+
+
+def _three_digits(number: float) -> str:
+    return f"{number:.{0 if number >= 99.95 else 1 if number >= 9.995 else 2}f}"
+
+
 def percent_text(share: float | None) -> str:
     """A share of 1 as percent."""
     return ABSENT if share is None else f"{share * 100:.1f}{_SPACE}%"

@@ -1,27 +1,35 @@
-"""Taking down benchmark reports, each once."""
+"""Taking down benchmark reports, each once, and what follows from one for its series.
+
+All reports of one device wait for each other on its row; reports of several devices in one series wait for each other on the series' row, because
+histograms are added up in Python. Series are locked in the order of their ids, so that two deliveries cannot wait for each other in a circle.
+"""
 
 import json
 import logging
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import F
 
 from access.errors import TYPE_PREFIX
 from benchmarks.errors import ReportInvalid
+from benchmarks.histogram import SCHEME, merge
 from benchmarks.schema import validate
 from fleet.devices.models import Device
 from fleet.errors import AttemptForeign, EventInvalid, EventRefused
-from fleet.measurements.models import BenchmarkReport
+from fleet.measurements.models import BenchmarkReport, BenchmarkSeries, StandingRun
+from fleet.measurements.reading import Conditions, Figures, conditions_of, figures_of
 from registry.models import Artifact, ModelLine
 
 log = logging.getLogger(__name__)
 MAX_REPORT_BYTES = 256 * 1024
 RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-MAX_STORED_INTEGER = 2**63 - 1
+Validity = BenchmarkReport.Validity
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,26 +60,38 @@ class RecordedReports:
     refused: tuple[ReportRefusal, ...] = field(default=())
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A report that may be inserted: its row without a series, and where it belongs."""
+
+    row: BenchmarkReport
+    conditions: Conditions
+    figures: Figures
+
+
 def record_reports(*, device: Device, reports: Sequence[ReportMessage]) -> RecordedReports:
     """Take down the reports of one delivery; those that can never be accepted are refused one by one."""
     accepted, repeated = 0, 0
     refused: list[ReportRefusal] = []
-    rows: list[BenchmarkReport] = []
+    runs: list[_Run] = []
+    fresh: list[_Run] = []
     known = _known(reports)
     for message in reports:  # before the transaction: checking against the schema takes milliseconds each
         try:
-            rows.append(_row(device, message, known))
+            runs.append(_run(device, message, known))
         except EventRefused as error:
             refused.append(_refusal(message.report.get("run_id"), error))
     with transaction.atomic():
         Device.objects.select_for_update(no_key=True).get(pk=device.pk)
-        for row in rows:
+        for run in _in_series(runs):
             try:
-                fresh = _insert(row)
+                is_fresh = _insert(run.row)
             except EventRefused as error:
-                refused.append(_refusal(str(row.run_id), error))
+                refused.append(_refusal(str(run.row.run_id), error))
             else:
-                accepted, repeated = accepted + fresh, repeated + (not fresh)
+                accepted, repeated = accepted + is_fresh, repeated + (not is_fresh)
+                fresh += [run] * is_fresh
+        _add_to_series(fresh)
     return RecordedReports(accepted, repeated, tuple(refused))
 
 
@@ -88,10 +108,8 @@ def _known(reports: Iterable[ReportMessage]) -> tuple[dict[str, ModelLine], dict
     return {line.name: line for line in lines}, {artifact.sha256: artifact for artifact in models}
 
 
-def _row(
-    device: Device, message: ReportMessage, known: tuple[Mapping[str, ModelLine], Mapping[str, Artifact]]
-) -> BenchmarkReport:
-    """The row of a report.
+def _run(device: Device, message: ReportMessage, known: tuple[Mapping[str, ModelLine], Mapping[str, Artifact]]) -> _Run:
+    """The run that a report tells of.
 
     Raises:
         EventInvalid: it does not keep the schema, or names what this server does not have.
@@ -103,18 +121,23 @@ def _row(
     report = _checked(message.report)
     if report["artifact"]["model_sha256"] != message.sha256:
         raise EventInvalid(f"the report is about {report['artifact']['model_sha256']}, not about {message.sha256}")
-    return BenchmarkReport(
+    conditions, figures = conditions_of(report, device_class=device.device_class), figures_of(report)
+    row = BenchmarkReport(
         run_id=UUID(report["run_id"]),
         device=device,
         model_line=line,
         artifact=artifact,
         attempt_id=message.attempt,
-        device_class=report["environment"]["device_class"] or device.device_class,
+        device_class=conditions.device_class,
         schema=report["schema"],
         validity=report["validity"]["state"],
+        p50_latency_ns=figures.p50_latency_ns,
+        peak_memory_bytes=figures.peak_memory_bytes,
+        energy_j=figures.energy_j,
+        accuracy=figures.accuracy,
         report=report,
-        **_figures(report),
     )
+    return _Run(row, conditions, figures)
 
 
 def _checked(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,20 +162,50 @@ def _checked(report: Mapping[str, Any]) -> dict[str, Any]:
     return dict(report)
 
 
-def _figures(report: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures that are queried, out of their places in the report; None where it has none."""
-    memory, energy, accuracy = report["memory"], report["energy"], report["accuracy"]
-    peaks = [memory[phase] for phase in ("load_peak", "run_peak") if memory[phase] is not None]
-    figures: dict[str, Any] = {
-        "p50_latency_ns": report["latency"]["p50"],
-        "peak_memory_bytes": max(peaks, default=None),
-        "energy_j": energy["median"] if energy else None,
-        "accuracy": accuracy["value"] if accuracy else None,
-    }
-    for name in ("p50_latency_ns", "peak_memory_bytes"):
-        if figures[name] is not None and figures[name] > MAX_STORED_INTEGER:
-            raise EventInvalid(f"{name} is beyond every device: {figures[name]}")
-    return figures
+def _in_series(runs: Sequence[_Run]) -> Sequence[_Run]:
+    """The runs, each with its series, which is made where it is the first of its kind."""
+    # One order in all processes: two that make the same new series cannot lock each other out.
+    for run in sorted(runs, key=lambda run: (run.row.model_line_id, run.row.artifact_id, str(run.conditions))):
+        run.row.series, _ = BenchmarkSeries.objects.get_or_create(
+            model_line=run.row.model_line, artifact=run.row.artifact, **asdict(run.conditions)
+        )
+    return runs
+
+
+def _add_to_series(runs: Iterable[_Run]) -> None:
+    """Count the new runs, add their latencies up, and let their device stand with the newest."""
+    by_series: defaultdict[int, list[_Run]] = defaultdict(list)
+    for run in runs:
+        by_series[run.row.series_id].append(run)
+    locked = BenchmarkSeries.objects.select_for_update(no_key=True).filter(pk__in=by_series).order_by("pk")
+    for series in locked:
+        of_series = by_series[series.pk]
+        counting = [run for run in of_series if run.row.validity != Validity.INVALID]
+        series.runs = F("runs") + len(of_series)
+        series.invalid_runs = F("invalid_runs") + len(of_series) - len(counting)
+        series.valid_runs = F("valid_runs") + sum(run.row.validity == Validity.VALID for run in counting)
+        series.latency_histogram = _merged(series.latency_histogram, counting)
+        series.save(update_fields=["runs", "invalid_runs", "valid_runs", "latency_histogram"])
+        if counting:
+            _let_stand(series, counting[-1])
+
+
+def _merged(held: Mapping[str, Any] | None, runs: Iterable[_Run]) -> Mapping[str, Any] | None:
+    """What the series holds with the histograms of the runs; those of the first rulers have other buckets and cannot be added."""
+    found = [run.row.report["latency"]["hist"] for run in runs]
+    parts = [held, *(histogram for histogram in found if histogram["scheme"] == SCHEME)]
+    present = [part for part in parts if part is not None]
+    return merge(present) if present else None
+
+
+def _let_stand(series: BenchmarkSeries, run: _Run) -> None:
+    figures = asdict(run.figures)
+    StandingRun.objects.bulk_create(
+        [StandingRun(series=series, device=run.row.device, run=run.row, **figures)],
+        update_conflicts=True,
+        unique_fields=["series", "device"],
+        update_fields=["run", *figures],
+    )
 
 
 def _insert(row: BenchmarkReport) -> bool:

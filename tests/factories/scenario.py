@@ -13,15 +13,17 @@ from typing import Any
 
 from django.utils import timezone
 
+from benchmarks.static_cost.macs import TIMES
 from fleet.devices.models import Device, Group, Installation, LinkClass
 from fleet.ledger.models import LedgerEntry
-from fleet.measurements.models import BenchmarkReport
 from fleet.rollouts.models import Attempt, CohortMember, Event, Rollout
 from registry.deltas.formats import BUILT_FORMAT
 from registry.models import Artifact, Evaluation, ModelLine, Patch, Variant, Version
+from tests.factories.measurements import made_run, store_runs
 
 DATASET = hashlib.sha256(b"digits test set").hexdigest()
 CLASSES = ("pi4", "pi5", "jetson-orin", "x86-gateway")
+METERED = ("pi5", "jetson-orin")  # have an energy meter
 SITES = ("berlin", "lyon", "porto")
 _OUTCOMES = (
     "succeeded", "waiting", "succeeded", "failed", "succeeded", "open", "succeeded", "waiting", "succeeded", "succeeded", "rolled-back",
@@ -64,7 +66,22 @@ def stable_id(text: str) -> uuid.UUID:
 
 def make_artifact(name: str, size_bytes: int, kind: str = "model") -> Artifact:
     """An artifact's row; no file is stored."""
-    return Artifact.objects.create(sha256=sha(name), size_bytes=size_bytes, kind=kind)
+    cost = _static_cost(name, size_bytes) if kind == "model" else None
+    return Artifact.objects.create(sha256=sha(name), size_bytes=size_bytes, kind=kind, static_cost=cost)
+
+
+def _static_cost(name: str, size_bytes: int) -> dict[str, Any]:
+    """What the registry's child counts of a model, as far as pages and budgets read it."""
+    pair = TIMES.join(("uint8", "int8") if name.endswith("int8") else ("float32", "float32"))
+    return {
+        "macs_total": 31_000_000,
+        "macs": {pair: 31_000_000},
+        "param_count": 225_000,
+        "param_bytes": size_bytes - 1000,
+        "peak_activation_bytes": 262_144,
+        "ops_uncounted": {},
+        "counter": "smallfleet-static@1",
+    }
 
 
 def make_line(name: str = "digits") -> dict[str, Variant]:
@@ -313,27 +330,25 @@ def _events(attempt: Attempt, now: datetime) -> list[Event]:
 
 
 def _make_reports(line: ModelLine, fleet: list[Device], variants: dict[str, Variant]) -> None:
-    """Two variants were measured; the others were not, and their points must say so. Every seventh run is invalid."""
-    speed_ns = {"1.0.0 fp32": 2_150_000, "1.1.0 fp32": 2_180_000}
+    """Three variants were measured; the others were not, and their points must say so. Every seventh run is invalid.
+
+    The int8 one is the smaller and the slower one, as ShuffleNet on x86 (benchmark method, 3.5).
+    """
+    speed_ns = {"1.0.0 fp32": 2_150_000, "1.1.0 fp32": 2_180_000, "1.1.0 int8": 4_310_000}
     slowness = {"pi4": 4.1, "pi5": 1.9, "jetson-orin": 1.2, "x86-gateway": 1.0}
-    BenchmarkReport.objects.bulk_create(
+    store_runs(
         [
-            BenchmarkReport(
+            made_run(
+                device,
+                line,
+                variants[name].artifact,
                 run_id=stable_id(f"run {device.id} {name}"),
-                device=device,
-                model_line=line,
-                artifact=variants[name].artifact,
-                device_class=device.device_class,
-                schema="bench-report/1",
                 validity="invalid" if number % 7 == 6 else "semivalid" if number % 7 == 5 else "valid",
-                p50_latency_ns=int(base_ns * slowness[device.device_class] * (1 + (number % 13) / 100)),
-                peak_memory_bytes=38_000_000,
-                energy_j=None,
-                accuracy=0.96,
-                report={"validity": {"state": "valid", "flags": [{"id": "cv", "ok": number % 7 != 6, "value": 0.2}]}},
+                p50_ns=int(base_ns * slowness[device.device_class] * (1 + (number % 13) / 100)),
+                energy_j=0.011 * slowness[device.device_class] if device.device_class in METERED else None,
+                failed_rules=["cv"] if number % 7 == 6 else [],
             )
             for number, device in enumerate(fleet)
             for name, base_ns in speed_ns.items()
-        ],
-        batch_size=1000,
+        ]
     )

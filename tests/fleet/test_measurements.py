@@ -2,17 +2,20 @@
 
 import copy
 import json
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from benchmarks.histogram import histogram_of, samples_in
 from benchmarks.runner import run_benchmark
-from fleet.devices.models import Device
+from fleet.measurements.api.serializers import MAX_WHOLE_REPORTS
 from fleet.measurements.models import BenchmarkReport
-from fleet.measurements.queries import latency_by_artifact
+from fleet.measurements.queries import series_figures
 from registry.models import Artifact, ModelLine
-from tests.factories.fleet import EnrolledDevice, make_device, make_fleet, make_variant, sha
+from tests.factories.fleet import EnrolledDevice, in_threads, make_device, make_fleet, make_variant, sha
+from tests.factories.measurements import made_run, store_runs
 from tests.factories.people import api_as
 from tests.factories.registry import digest, onnx_model
 
@@ -127,40 +130,231 @@ def test_people_list_and_filter_reports(real_report: dict[str, Any]) -> None:
     assert api.get("/api/v1/reports?device=7").status_code == 400
 
 
-def make_report(
-    device: Device, artifact: Artifact, line: ModelLine, p50: int | None, validity: str, *, of: str = "pi5"
+@pytest.mark.usefixtures("line")
+def test_reports_are_listed_by_their_figures_and_shown_whole_one_by_one(real_report: dict[str, Any]) -> None:
+    device = make_device("gate")
+    send(device, message(real_report))
+    api = api_as("viewer")
+    (listed,) = api.get("/api/v1/reports?whole=no&limit=1000").json()["results"]
+    shown = api.get(f"/api/v1/reports/{real_report['run_id']}").json()
+    assert "report" not in listed
+    assert {**listed, "report": shown["report"]} == shown
+    assert shown["report"] == json.loads(json.dumps(real_report))
+    assert (listed["configuration"], listed["threads"]) == ("canonical", 1)
+    assert listed["runtime"].startswith("onnxruntime ")
+    assert api.get("/api/v1/reports?whole=no").json()["results"][0]["p50_latency_ns"] == listed["p50_latency_ns"]
+    assert api.get("/api/v1/reports?whole=perhaps").status_code == 400
+    assert api.get(f"/api/v1/reports/{uuid4()}").status_code == 404
+
+
+@pytest.mark.usefixtures("line")
+def test_page_of_whole_reports_is_shorter_than_one_of_figures(real_report: dict[str, Any]) -> None:
+    device = make_device()
+    for _ in range(6):
+        send(device, *(message(again(real_report)) for _ in range(20)))
+    api = api_as("viewer")
+    whole = api.get("/api/v1/reports?limit=1000").json()
+    assert (whole["count"], len(whole["results"])) == (120, MAX_WHOLE_REPORTS)
+    assert whole["next"] is not None
+    assert len(api.get("/api/v1/reports?limit=1000&whole=no").json()["results"]) == 120
+
+
+# --- Series ---------------------------------------------------------------------------------------------------------
+
+
+def changed(report: dict[str, Any], **values: Any) -> dict[str, Any]:
+    """Another run whose report has other values, by their path with `__` between: `latency__p50=5`."""
+    made = again(report)
+    for path, value in values.items():
+        *outer, last = path.split("__")
+        block = made
+        for name in outer:
+            block = block.setdefault(name, {})
+        block[last] = value
+        _forget_reasons(made, "/" + path.replace("__", "/"))
+    return made
+
+
+def _forget_reasons(report: dict[str, Any], pointer: str) -> None:
+    """What has a value has no reason for being null."""
+    report["reasons"] = {key: why for key, why in report["reasons"].items() if not key.startswith(pointer)}
+
+
+def valid(report: dict[str, Any], p50_ns: int, **values: Any) -> dict[str, Any]:
+    """A valid run of a ruler that ran one process."""
+    made = changed(report, validity__state="valid", latency__p50=p50_ns, **values)
+    if "replication" not in values:
+        made.pop("replication", None)
+        _forget_reasons(made, "/replication")
+    return made
+
+
+@pytest.mark.usefixtures("line")
+def test_device_stands_with_its_newest_run_that_is_not_invalid(real_report: dict[str, Any], line: ModelLine) -> None:
+    first, second = make_device(), make_device()
+    send(first, message(valid(real_report, 100)))
+    send(second, message(valid(real_report, 300)))
+    send(first, message(changed(valid(real_report, 200), validity__state="semivalid")))
+    send(second, message(changed(valid(real_report, 7), validity__state="invalid")))
+    (figures,) = series_figures(line)
+    latency = figures.latency
+    assert latency is not None
+    assert (latency.median, latency.lowest, latency.highest, latency.devices) == (200, 200, 300, 2)
+    series = figures.series
+    assert (series.runs, series.valid_runs, series.semivalid_runs, series.invalid_runs) == (4, 2, 1, 1)
+
+
+@pytest.mark.usefixtures("line")
+def test_invalid_runs_are_counted_and_in_no_figure(real_report: dict[str, Any], line: ModelLine) -> None:
+    send(make_device(), message(changed(valid(real_report, 9), validity__state="invalid")))
+    (figures,) = series_figures(line)
+    assert (figures.latency, figures.fleet, figures.peak_memory, figures.devices) == (None, None, None, 0)
+    assert (figures.series.runs, figures.series.invalid_runs, figures.valid_share) == (1, 1, 0)
+    assert BenchmarkReport.objects.count() == 1
+
+
+@pytest.mark.usefixtures("line")
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"runtime__configuration": "device-default"},
+        {"runtime__threads": 4},
+        {"runtime__version": "9.9.9"},
+        {"runtime__providers_requested": ["CUDAExecutionProvider"]},
+        {"environment__device_class": "pi4"},
+        {"environment__power_mode": "15W"},
+    ],
+)
+def test_runs_under_other_conditions_are_never_in_one_median(
+    real_report: dict[str, Any], line: ModelLine, other: dict[str, Any]
 ) -> None:
-    BenchmarkReport.objects.create(
-        device=device,
-        model_line=line,
-        artifact=artifact,
-        device_class=of,
-        schema="bench-report/1",
-        validity=validity,
-        p50_latency_ns=p50,
-        report={},
+    device = make_device()
+    send(device, message(valid(real_report, 100)), message(valid(real_report, 900, **other)))
+    both = series_figures(line)
+    assert sorted(figures.latency.median for figures in both if figures.latency) == [100, 900]
+    assert all(figures.devices == 1 for figures in both)
+
+
+@pytest.mark.usefixtures("line")
+def test_headline_is_the_median_over_processes(real_report: dict[str, Any], line: ModelLine) -> None:
+    replication = {
+        "processes": 3, "body": 1, "n": 30, "p50_ns": [90, 100, 400], "p50_median_ns": 100, "p50_ci95": [80, 400], "p50_cv": 0.1,
+        "states": ["valid"] * 3, "cpu_share": [1.0] * 3, "cold_start_ms": [1.0] * 3, "page_cache": ["warm"] * 3,
+    }  # fmt: skip
+    report = valid(real_report, 500, replication=replication)
+    assert send(make_device(), message(report))["refused"] == []
+    (figures,) = series_figures(line)
+    assert figures.latency is not None
+    assert figures.latency.median == 100
+
+
+@pytest.mark.usefixtures("line")
+def test_report_of_a_ruler_before_configurations_is_canonical_where_it_was_pinned(
+    real_report: dict[str, Any], line: ModelLine
+) -> None:
+    old = valid(real_report, 100, runtime__intra_op=1, environment__affinity=[0])
+    loose = valid(real_report, 200, runtime__intra_op=1, environment__affinity=[0, 1])
+    for report in (old, loose):
+        for later in ("configuration", "pinned", "threads", "execution_mode"):
+            report["runtime"].pop(later, None)
+        report["latency"]["hist"] = {"scheme": "log2x8/1", "first": 40, "counts": [report["latency"]["n"]]}
+    assert send(make_device(), message(old), message(loose))["refused"] == []
+    found = {figures.series.configuration: figures for figures in series_figures(line)}
+    assert set(found) == {"canonical", "custom"}
+    assert found["canonical"].latency is not None
+    assert found["canonical"].fleet is None  # its buckets cannot be added up
+
+
+@pytest.mark.usefixtures("line")
+def test_fleet_percentiles_come_from_all_inferences_together(real_report: dict[str, Any], line: ModelLine) -> None:
+    fast, slow = [1_000_000] * 900, [9_000_000] * 300
+    for latencies in (fast, slow):
+        report = valid(real_report, latencies[0], latency__hist=histogram_of(latencies))
+        send(make_device(), message(report))
+    send(make_device(), message(changed(report, validity__state="invalid", latency__hist=histogram_of([10**9] * 5000))))
+    (figures,) = series_figures(line)
+    assert figures.fleet is not None
+    assert figures.fleet.inferences == 1200
+    assert figures.fleet.p50_ns == pytest.approx(1_000_000, rel=0.01)
+    assert figures.fleet.p90_ns == pytest.approx(9_000_000, rel=0.01)
+    assert figures.fleet.p99_ns == pytest.approx(9_000_000, rel=0.01)
+
+
+@pytest.mark.usefixtures("line")
+@pytest.mark.parametrize(
+    ("inferences", "has_p90", "has_p99"), [(63, False, False), (64, True, False), (662, True, True)]
+)
+def test_percentile_needs_enough_inferences(
+    real_report: dict[str, Any], line: ModelLine, inferences: int, *, has_p90: bool, has_p99: bool
+) -> None:
+    send(make_device(), message(valid(real_report, 5, latency__hist=histogram_of([5] * inferences))))
+    (figures,) = series_figures(line)
+    assert figures.fleet is not None
+    assert ((figures.fleet.p90_ns is not None), (figures.fleet.p99_ns is not None)) == (has_p90, has_p99)
+
+
+@pytest.mark.usefixtures("line")
+def test_repeated_report_is_counted_once(real_report: dict[str, Any], line: ModelLine) -> None:
+    device, report = make_device(), valid(real_report, 5)
+    for _ in range(3):
+        send(device, message(report), message(report))
+    (figures,) = series_figures(line)
+    assert figures.series.runs == 1
+    assert figures.fleet is not None
+    assert figures.fleet.inferences == samples_in(report["latency"]["hist"])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_deliveries_of_several_devices_at_once_lose_nothing(real_report: dict[str, Any]) -> None:
+    Artifact.objects.create(sha256=digest(onnx_model()), size_bytes=len(onnx_model()), kind="model")
+    line = make_variant().version.model_line
+    devices = [make_device() for _ in range(4)]
+
+    def deliver(device: EnrolledDevice) -> None:
+        for _ in range(3):
+            send(
+                device, message(valid(real_report, 5)), message(valid(real_report, 6, runtime__configuration="custom"))
+            )
+
+    in_threads(*(partial(deliver, device) for device in devices))
+    figures = series_figures(line)
+    assert [one.series.runs for one in figures] == [12, 12]
+    assert [one.devices for one in figures] == [4, 4]
+    each = samples_in(real_report["latency"]["hist"])
+    assert [one.fleet.inferences for one in figures if one.fleet] == [12 * each] * 2
+
+
+@pytest.mark.django_db
+def test_median_is_a_device_and_energy_is_of_one_instrument() -> None:
+    variant = make_variant()
+    line, devices = variant.version.model_line, make_fleet(5, current=variant)
+    sources = [("rapl-psys of board", 2, 0.5), ("hwmon of board", 0, 0.1), ("hwmon of board", 0, 0.3)]
+    store_runs(
+        made_run(device, line, variant.artifact, p50_ns=p50, energy_j=joules, energy_source=source, energy_tier=tier)
+        for device, p50, (source, tier, joules) in zip(devices, (100, 200, 90_000), sources, strict=False)
+    )
+    (figures,) = series_figures(line)
+    assert figures.latency is not None
+    assert (figures.latency.median, figures.latency.q1, figures.latency.q3) == (200, 100, 90_000)
+    assert figures.energy is not None
+    assert (figures.energy.source, figures.energy.joules.median, figures.energy.joules.devices) == (
+        "hwmon of board",
+        0.1,
+        2,
     )
 
 
 @pytest.mark.django_db
-def test_latency_is_the_median_device_and_never_a_mean() -> None:
+def test_people_read_the_figures_of_every_series() -> None:
     variant = make_variant()
-    line, artifact = variant.version.model_line, variant.artifact
-    devices = make_fleet(3, current=variant)
-    for device, p50 in zip(devices, (100, 200, 90_000), strict=True):
-        make_report(device, artifact, line, p50, "valid")
-    make_report(devices[0], artifact, line, 120, "semivalid")  # newer than its 100
-    make_report(devices[1], artifact, line, 7, "invalid")
-    make_report(devices[1], artifact, line, 50, "valid", of="pi4")
-    figures = latency_by_artifact(line)
-    assert set(figures) == {(artifact.pk, "pi5"), (artifact.pk, "pi4")}
-    pi5 = figures[artifact.pk, "pi5"]
-    assert (pi5.median_p50_ns, pi5.devices, pi5.reports, pi5.valid_share) == (200, 3, 5, 0.6)
-
-
-@pytest.mark.django_db
-def test_invalid_runs_alone_give_no_latency() -> None:
-    variant = make_variant()
-    make_report(make_fleet(1, current=variant)[0], variant.artifact, variant.version.model_line, 9, "invalid")
-    (figure,) = latency_by_artifact(variant.version.model_line).values()
-    assert (figure.median_p50_ns, figure.devices, figure.valid_share) == (None, 0, 0)
+    line, devices = variant.version.model_line, make_fleet(4, current=variant)
+    store_runs(
+        made_run(device, line, variant.artifact, p50_ns=p50) for device, p50 in zip(devices, (4, 1, 3, 2), strict=True)
+    )
+    api = api_as("viewer")
+    body = api.get("/api/v1/models/digits/benchmarks").json()
+    (series,) = body["series"]
+    assert (series["sha256"], series["configuration"], series["devices"]) == (variant.artifact.sha256, "canonical", 4)
+    assert series["p50_latency_ns"] == {"median": 2, "q1": 1, "q3": 3, "lowest": 1, "highest": 4, "devices": 4}
+    assert series["fleet_latency"]["inferences"] >= 700
+    assert api.get("/api/v1/models/words/benchmarks").status_code == 404

@@ -9,13 +9,13 @@ from fleet.dashboards.charts.style import Figure, colour, layout
 
 @dataclass(frozen=True, slots=True)
 class LatencyPoint:
-    """p50 latency of one variant on one device class: the median of the devices, and their range."""
+    """p50 latency of one variant on one device class: the median of the devices, and their quartiles."""
 
     label: str
     device_class: str
     median_ns: float
-    lowest_ns: float
-    highest_ns: float
+    q1_ns: float
+    q3_ns: float
     devices: int
 
     @property
@@ -24,12 +24,12 @@ class LatencyPoint:
         where = self.device_class or "no class"
         return (
             f"<b>{self.label}</b> on {where}<br>median device {formats.ms_text(self.median_ns)}, "
-            f"{formats.ms_text(self.lowest_ns)} to {formats.ms_text(self.highest_ns)}<br>{self.devices} devices"
+            f"half of them {formats.ms_text(self.q1_ns)} to {formats.ms_text(self.q3_ns)}<br>{self.devices} devices"
         )
 
 
 def latency_chart(points: Sequence[LatencyPoint]) -> Figure:
-    """One row per variant, in it one mark per device class with the range over the devices as its bar."""
+    """One row per variant, in it one mark per device class with the quartiles over the devices as its bar."""
     classes = sorted({point.device_class for point in points})
     labels = list(dict.fromkeys(point.label for point in points))
     traces = [
@@ -57,8 +57,8 @@ def _class_trace(name: str, number: int, points: Sequence[LatencyPoint]) -> Figu
         "error_x": {
             "type": "data",
             "symmetric": False,
-            "array": [(point.highest_ns - point.median_ns) / 1e6 for point in points],
-            "arrayminus": [(point.median_ns - point.lowest_ns) / 1e6 for point in points],
+            "array": [(point.q3_ns - point.median_ns) / 1e6 for point in points],
+            "arrayminus": [(point.median_ns - point.q1_ns) / 1e6 for point in points],
             "color": colour(number),
             "thickness": 1.5,
             "width": 4,

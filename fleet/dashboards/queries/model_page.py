@@ -9,10 +9,12 @@ from django.db.models import Count
 from fleet.dashboards import formats
 from fleet.dashboards.charts.accuracy_cost import VariantPoint, pareto_front
 from fleet.dashboards.queries.field import Holding, LineInField, lines_in_field
-from fleet.dashboards.queries.measurements import Latency, latency_by_artifact
+from fleet.dashboards.queries.measurements import ReferenceLatency, reference_latency
 from fleet.dashboards.queries.patch_page import STATUS_WORDS
 from fleet.ledger.forecast import PREVIOUS, THERE
 from fleet.ledger.queries import VariantCost, costs_of_variants
+from fleet.measurements.figures import Spread
+from fleet.measurements.queries import series_figures
 from fleet.rollouts.matrix import STATUS_OF
 from registry.models import Evaluation, ModelLine, Patch, Variant, Version
 from registry.queries import versions_of
@@ -38,7 +40,7 @@ class VariantRow:
     Attributes:
         evaluation: of the chosen quality; None where nobody measured it.
         cost: to bring today's fleet there; None of a version that cannot be rolled out.
-        latency: over the devices that measured it.
+        latency: over the devices that measured it under the page's conditions.
         is_current: most of the fleet runs it.
         on_front: no other variant is both cheaper and better.
     """
@@ -47,7 +49,7 @@ class VariantRow:
     version: Version
     evaluation: Evaluation | None
     cost: VariantCost | None
-    latency: Latency | None
+    latency: Spread | None
     devices_there: int
     is_current: bool
     on_front: bool = False
@@ -76,7 +78,7 @@ class VariantRow:
 
 @dataclass(frozen=True, slots=True)
 class ModelPage:
-    """What the page of a model line shows; `patches` counts them by state."""
+    """What the page of a model line shows; `patches` counts them by state, `measured_where` says under which conditions latencies were measured."""
 
     field: LineInField
     versions: list[Version]
@@ -84,6 +86,7 @@ class ModelPage:
     quality: Quality | None
     rows: list[VariantRow]
     patches: dict[str, int]
+    measured_where: str
 
     @property
     def unplaced(self) -> list[VariantRow]:
@@ -98,13 +101,15 @@ def model_page(model_line: ModelLine, *, quality_key: str = "") -> ModelPage:
     qualities = _qualities(variants)
     quality = next((one for one in qualities if one.key == quality_key), qualities[0] if qualities else None)
     (field,) = lines_in_field([model_line])
+    latency = reference_latency(series_figures(model_line))
     return ModelPage(
         field=field,
         versions=versions,
         qualities=qualities,
         quality=quality,
-        rows=_rows(model_line, variants, quality, field.most),
+        rows=_rows(model_line, variants, quality, field.most, latency),
         patches=patch_counts(variants),
+        measured_where=latency.where,
     )
 
 
@@ -120,7 +125,7 @@ def points_of(page: ModelPage) -> list[VariantPoint]:
             cost_bytes=row.cost.bytes_total,
             cost_money=row.cost.money_total,
             ways=row.way_words,
-            p50_latency_ns=row.latency.median_ns if row.latency else None,
+            p50_latency_ns=int(row.latency.median) if row.latency else None,
             is_current=row.is_current,
             is_upper_bound=row.cost.is_upper_bound,
         )
@@ -139,17 +144,20 @@ def _qualities(variants: Collection[tuple[Version, Variant]]) -> list[Quality]:
 
 
 def _rows(
-    model_line: ModelLine, variants: Sequence[tuple[Version, Variant]], quality: Quality | None, most: Holding | None
+    model_line: ModelLine,
+    variants: Sequence[tuple[Version, Variant]],
+    quality: Quality | None,
+    most: Holding | None,
+    latency: ReferenceLatency,
 ) -> list[VariantRow]:
     costs = {cost.variant.pk: cost for cost in costs_of_variants(model_line=model_line, group=None)}
-    latencies = latency_by_artifact(model_line)
     rows = [
         VariantRow(
             variant=variant,
             version=version,
             evaluation=_evaluation(variant, quality),
             cost=costs.get(variant.pk),
-            latency=latencies.get(variant.artifact_id),
+            latency=latency.by_artifact.get(variant.artifact_id),
             devices_there=costs[variant.pk].devices_there if variant.pk in costs else 0,
             is_current=most is not None and most.name is not None and most.name.variant_id == variant.pk,
         )

@@ -9,6 +9,8 @@ from fleet.measurements.services import ReportMessage
 from registry.api.serializers import NameField, Sha256Field
 
 MAX_REPORTS = 20
+# A report has up to 256 kB, though mostly some 8; a page of a thousand would be as much as a model.
+MAX_WHOLE_REPORTS = 100
 
 
 class ReportMessageSerializer(serializers.Serializer[Any]):
@@ -52,20 +54,117 @@ class ReportQuerySerializer(serializers.Serializer[Any]):
     model = serializers.CharField(required=False)
     device = serializers.UUIDField(required=False)
     validity = serializers.ChoiceField(choices=BenchmarkReport.Validity.choices, required=False)
+    whole = serializers.ChoiceField(
+        choices=["yes", "no"],
+        default="yes",
+        help_text=f"`yes` has each report as it came, at most {MAX_WHOLE_REPORTS} a page; `no` has its figures alone",
+    )
 
 
-class ReportSerializer(serializers.ModelSerializer[BenchmarkReport]):
-    """A stored report."""
+class ReportSummarySerializer(serializers.ModelSerializer[BenchmarkReport]):
+    """A stored report by its figures."""
 
     device_name = serializers.CharField(source="device.name", read_only=True)
     model = serializers.CharField(source="model_line.name", read_only=True)
     sha256 = serializers.CharField(source="artifact.sha256", read_only=True)
     attempt = serializers.UUIDField(source="attempt_id", read_only=True, allow_null=True)
-    report = serializers.DictField(read_only=True)
+    configuration = serializers.CharField(source="series.configuration", read_only=True)
+    threads = serializers.IntegerField(source="series.threads", read_only=True)
+    runtime = serializers.CharField(source="series.runtime", read_only=True)
+    providers = serializers.CharField(source="series.providers", read_only=True)
 
     class Meta:
         model = BenchmarkReport
         fields = [
             "run_id", "device", "device_name", "device_class", "model", "sha256", "attempt", "schema", "validity",
-            "p50_latency_ns", "peak_memory_bytes", "energy_j", "accuracy", "received_at", "report",
+            "configuration", "threads", "runtime", "providers",
+            "p50_latency_ns", "peak_memory_bytes", "energy_j", "accuracy", "received_at",
         ]  # fmt: skip
+
+
+class ReportSerializer(ReportSummarySerializer):
+    """A stored report as it came."""
+
+    report = serializers.DictField(read_only=True)
+
+    class Meta(ReportSummarySerializer.Meta):
+        fields = [*ReportSummarySerializer.Meta.fields, "report"]
+
+
+class ListedReportSerializer(ReportSerializer):
+    """A stored report in a list; without `report` where the query says `whole=no`."""
+
+    report = serializers.DictField(read_only=True, required=False)
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        """Without what was left out of the query."""
+        fields = super().get_fields()
+        if not self.context.get("whole", True):
+            del fields["report"]
+        return fields
+
+
+class SpreadSerializer(serializers.Serializer[Any]):
+    """One figure over devices; each number is a device's own."""
+
+    median = serializers.FloatField()
+    q1 = serializers.FloatField()
+    q3 = serializers.FloatField()
+    lowest = serializers.FloatField()
+    highest = serializers.FloatField()
+    devices = serializers.IntegerField()
+
+
+class FleetLatencySerializer(serializers.Serializer[Any]):
+    """Percentiles over all inferences of all runs that count; null where too few stand behind one."""
+
+    inferences = serializers.IntegerField()
+    p50_ns = serializers.FloatField(allow_null=True)
+    p90_ns = serializers.FloatField(allow_null=True)
+    p99_ns = serializers.FloatField(allow_null=True)
+
+
+class EnergySerializer(serializers.Serializer[Any]):
+    """Joules per inference by the best instrument that any device has."""
+
+    # DRF's own `source` of a bound field is not used on this one.
+    source = serializers.CharField()  # type: ignore[assignment]
+    joules = SpreadSerializer()
+
+
+class AccuracySerializer(serializers.Serializer[Any]):
+    """Top-1 on the device's samples."""
+
+    value = serializers.FloatField()
+    ci_low = serializers.FloatField(allow_null=True)
+    ci_high = serializers.FloatField(allow_null=True)
+    devices = serializers.IntegerField()
+
+
+class SeriesSerializer(serializers.Serializer[Any]):
+    """The runs of one model on one device class under the same conditions."""
+
+    sha256 = serializers.CharField(source="series.artifact.sha256")
+    device_class = serializers.CharField(source="series.device_class")
+    configuration = serializers.CharField(source="series.configuration")
+    threads = serializers.IntegerField(source="series.threads")
+    runtime = serializers.CharField(source="series.runtime")
+    providers = serializers.CharField(source="series.providers")
+    power_mode = serializers.CharField(source="series.power_mode")
+    runs = serializers.IntegerField(source="series.runs")
+    valid_runs = serializers.IntegerField(source="series.valid_runs")
+    semivalid_runs = serializers.IntegerField(source="series.semivalid_runs")
+    invalid_runs = serializers.IntegerField(source="series.invalid_runs")
+    devices = serializers.IntegerField()
+    p50_latency_ns = SpreadSerializer(source="latency", allow_null=True)
+    fleet_latency = FleetLatencySerializer(source="fleet", allow_null=True)
+    peak_memory_bytes = SpreadSerializer(source="peak_memory", allow_null=True)
+    energy = EnergySerializer(allow_null=True)
+    accuracy = AccuracySerializer(allow_null=True)
+
+
+class BenchmarksSerializer(serializers.Serializer[Any]):
+    """What the devices measured of a model line."""
+
+    model = serializers.CharField()
+    series = SeriesSerializer(many=True)

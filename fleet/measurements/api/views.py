@@ -1,7 +1,8 @@
 """Routes of reports: devices send them, people read them."""
 
 from dataclasses import asdict
-from typing import cast
+from typing import Any, cast
+from uuid import UUID
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
@@ -9,7 +10,9 @@ from rest_framework.generics import ListAPIView
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
+from access.api.pagination import ApiPagination
 from access.api.parsers import BatchJsonParser
 from access.models import Scope
 from access.permissions import IsDevice, requires
@@ -18,22 +21,48 @@ from fleet.measurements import queries, services
 from fleet.measurements.api import serializers
 from fleet.measurements.models import BenchmarkReport
 from registry.api.schema import problems
+from registry.queries import get_model_line
+
+
+def _query(request: Request) -> dict[str, Any]:
+    query = serializers.ReportQuerySerializer(data=request.query_params)
+    query.is_valid(raise_exception=True)
+    wanted: dict[str, Any] = query.validated_data
+    return wanted
+
+
+def _is_whole(request: Request) -> bool:
+    return bool(_query(request)["whole"] == "yes")
+
+
+class ReportPagination(ApiPagination):
+    """Whole reports are large: fewer of them make a page."""
+
+    def get_limit(self, request: Request) -> int | None:
+        """As it is asked for, cut to what a page may have."""
+        limit = super().get_limit(request)
+        return limit if limit is None or not _is_whole(request) else min(limit, serializers.MAX_WHOLE_REPORTS)
 
 
 class ReportsView(ListAPIView[BenchmarkReport]):
     """Benchmark reports."""
 
     parser_classes = [BatchJsonParser]
-    serializer_class = serializers.ReportSerializer
+    serializer_class = serializers.ListedReportSerializer
+    pagination_class = ReportPagination
     queryset = BenchmarkReport.objects.none()  # tells the OpenAPI generator the model; `get_queryset` decides
 
     def get_permissions(self) -> list[BasePermission]:
         return [IsDevice()] if self.request.method == "POST" else [requires(Scope.READ)()]
 
     def get_queryset(self) -> QuerySet[BenchmarkReport]:
-        query = serializers.ReportQuerySerializer(data=self.request.query_params)
-        query.is_valid(raise_exception=True)
-        return queries.reports_matching(**query.validated_data)
+        wanted = _query(self.request)
+        reports = queries.reports_matching(**{name: wanted[name] for name in wanted if name != "whole"})
+        return reports if _is_whole(self.request) else reports.defer("report")
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        """With whether reports are listed whole."""
+        return {**super().get_serializer_context(), "whole": _is_whole(self.request)}
 
     @extend_schema(parameters=[serializers.ReportQuerySerializer])
     def get(self, request: Request, *args: object, **kwargs: object) -> Response:
@@ -49,3 +78,25 @@ class ReportsView(ListAPIView[BenchmarkReport]):
         device = cast(Device, request.user)  # IsDevice admits nobody else
         recorded = services.record_reports(device=device, reports=delivery.messages())
         return Response(serializers.RecordedReportsSerializer(asdict(recorded)).data)
+
+
+class ReportView(APIView):
+    """One benchmark report, whole."""
+
+    permission_classes = [requires(Scope.READ)]
+
+    @extend_schema(responses={200: serializers.ReportSerializer, **problems(404)})
+    def get(self, request: Request, run_id: UUID) -> Response:
+        return Response(serializers.ReportSerializer(queries.get_report(run_id)).data)
+
+
+class BenchmarksView(APIView):
+    """What the devices measured of a model line, by model, device class and conditions."""
+
+    permission_classes = [requires(Scope.READ)]
+
+    @extend_schema(responses={200: serializers.BenchmarksSerializer, **problems(404)})
+    def get(self, request: Request, model: str) -> Response:
+        line = get_model_line(model)
+        body = {"model": line.name, "series": queries.series_figures(line)}
+        return Response(serializers.BenchmarksSerializer(body).data)

@@ -89,7 +89,8 @@ class SmokePassedSerializer(serializers.Serializer[Any]):
 class ShadowedSerializer(serializers.Serializer[Any]):
     """Candidate and current model ran on the same inputs; nothing is active yet."""
 
-    source = serializers.ChoiceField(choices=["sample-set", "recent-inputs"])
+    # DRF's own `source` of a bound field is not used on this one.
+    source = serializers.ChoiceField(choices=["sample-set", "recent-inputs"])  # type: ignore[assignment]
     samples = serializers.IntegerField(min_value=0, max_value=MAX_SEQ)
     disagreement = FiniteField(min_value=0, max_value=1, allow_null=True, required=False, default=None)
     max_abs_error = FiniteField(min_value=0, allow_null=True, required=False, default=None)

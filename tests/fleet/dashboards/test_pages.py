@@ -13,11 +13,12 @@ from django.utils import timezone
 from access.actors import SYSTEM
 from access.models import Role
 from fleet.devices.models import Device, Installation
-from fleet.measurements.models import BenchmarkReport
 from fleet.rollouts.models import Rollout
 from registry.deltas.formats import BUILT_FORMAT
 from registry.models import Artifact, ModelLine, Patch, Version
 from registry.services import yank_version
+from tests.factories.fleet import make_fleet
+from tests.factories.measurements import made_run, store_runs
 from tests.factories.people import PASSWORD, make_person
 from tests.factories.scenario import Scenario, make_artifact, make_scenario, sha
 from tests.fleet.dashboards.conftest import ClientOf
@@ -48,7 +49,7 @@ def every_page(scenario: Scenario) -> list[str]:
         f"/rollouts/new/?variant={scenario.variants['1.1.0 int8'].pk}",
         *(f"/devices/{device.pk}/" for device in scenario.devices[:12]),
         "/devices/?q=site%3Dberlin",
-        "/benchmarks/?model=digits&invalid=yes",
+        "/benchmarks/?model=digits&configuration=canonical",
     ]
 
 
@@ -371,21 +372,44 @@ def test_unknown_artifact_is_shown_by_its_digest(viewer: Client) -> None:
         assert "unknown c0ffee000000…" in text_of(viewer.get(path)), path
 
 
-def test_benchmarks_leave_invalid_runs_out_until_asked(viewer: Client) -> None:
-    scenario = make_scenario(1)
-    report = BenchmarkReport.objects.get(artifact=scenario.variants["1.1.0 fp32"].artifact)
-    BenchmarkReport.objects.filter(pk=report.pk).update(
-        validity="invalid",
-        p50_latency_ns=99_000_000,
-        report={"validity": {"flags": [{"id": "cpu_share", "ok": False}]}},
-    )
+def test_benchmarks_show_invalid_runs_and_leave_them_out_of_every_figure(viewer: Client) -> None:
+    scenario = make_scenario(0)
+    line, (device,) = scenario.line, make_fleet(1, line=scenario.line)
+    artifact = scenario.variants["1.1.0 fp32"].artifact
+    store_runs([made_run(device, line, artifact, p50_ns=99_000_000, validity="invalid", failed_rules=["cpu_share"])])
     page = text_of(viewer.get("/benchmarks/"))
     assert "no run that counts" in page
     assert "cpu_share" in page
-    assert "not counted above" in page
-    asked = text_of(viewer.get("/benchmarks/?invalid=yes"))
-    assert "no run that counts" not in asked
-    assert "counted above because you asked" in asked
+    assert "kept, and in no figure above" in page
+    assert page.count("99.0 ms") == 1  # struck out, among the invalid ones
+
+
+def test_benchmarks_never_put_two_configurations_into_one_table(viewer: Client) -> None:
+    scenario = make_scenario(0)
+    artifact, devices = scenario.variants["1.1.0 fp32"].artifact, make_fleet(2, line=scenario.line)
+    store_runs(made_run(each, scenario.line, artifact, p50_ns=4_000_000) for each in devices)
+    store_runs(
+        made_run(each, scenario.line, artifact, p50_ns=1_500_000, configuration="device-default") for each in devices
+    )
+    canonical = text_of(viewer.get("/benchmarks/"))
+    assert "4.00 ms" in canonical
+    assert "1.50 ms" not in canonical
+    default = text_of(viewer.get("/benchmarks/?configuration=device-default"))
+    assert "1.50 ms" in default
+    assert "4.00 ms" not in default
+    assert "4.00 ms" in text_of(viewer.get("/models/digits/"))  # of the canonical one alone
+
+
+def test_benchmarks_flag_a_smaller_model_that_is_slower(viewer: Client) -> None:
+    make_scenario(40)
+    page = text_of(viewer.get("/benchmarks/"))
+    assert "They prefer different variants" in page
+    assert "bytes of the file: 1.1.0 int8 is 0.27 x 1.1.0 fp32; median latency:" in page
+    assert "1.1.0 fp32 is cheaper where it was measured" in page
+    assert "31.0 M" in page  # MACs
+    # 31 M fp32 MACs at 4.6 pJ; 31 M int8 at 0.3 pJ: both fit the chip
+    assert "143 µJ" in page
+    assert "9.30 µJ" in page
 
 
 def test_rollout_page_has_forecast_ledger_and_failures_first(viewer: Client) -> None:

@@ -13,7 +13,7 @@ from tests.factories.scenario import Scenario, make_line, make_scenario
 BOUNDS = {
     "/": 16,
     "/models/": 7,
-    "/models/digits/": 28,
+    "/models/digits/": 30,
     "/models/digits/deltas/": 24,
     "/rollouts/": 8,
     "/rollouts/new/?variant={variant}": 24,
@@ -21,7 +21,7 @@ BOUNDS = {
     "/devices/": 8,
     "/devices/?q=site%3Dberlin": 8,
     "/devices/{device}/": 15,
-    "/benchmarks/": 9,
+    "/benchmarks/": 10,
 }
 
 
