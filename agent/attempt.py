@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Self
+from typing import Self, cast
 
 from agent import decide as decisions
 from agent import shadow, slots, smoke
@@ -87,12 +87,14 @@ class Line:
         def decided(seen: Conditions) -> Action | LookAt:
             return decide(self.record.state, entry, policy=self.gate.policy, held=held, now=now, seen=seen)
 
-        action: Action = self.gate.resolve(decided, needs_bytes=self._needs_bytes)
+        action = cast(Action, self.gate.resolve(decided, needs_bytes=self._needs_bytes))
         log.debug("decided", extra={"model": self.model, "action": type(action).__name__})
         with self._failures_of_the_disk():
-            self.record.note_refusal(action if isinstance(action, Refused) else None)
+            # An activation may yet be refused, again for the same reason: that is not written down anew each time it is asked.
+            if not isinstance(action, decisions.Activate):
+                self.record.note_refusal(action if isinstance(action, Refused) else None)
             refused = self._carry_out(action)
-            if refused is not None:
+            if refused is not None or isinstance(action, decisions.Activate):
                 self.record.note_refusal(refused)
             return refused or action
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from agent.conditions import Conditions, Observer
 from agent.config import Policy
@@ -21,8 +21,8 @@ class Gate:
     observer: Observer
     spending: Spending
 
-    def resolve(self, decided: Callable[[Conditions], T | LookAt], *, needs_bytes: Callable[[], int]) -> T:
-        """Decide, look at what the decision asks for, decide again, until it asks for nothing more."""
+    def resolve(self, decided: Callable[[Conditions], T], *, needs_bytes: Callable[[], int]) -> T:
+        """Decide, look at what the decision asks for, decide again, until the answer is no `LookAt` any more."""
         seen = Conditions()
         while isinstance(answer := decided(seen), LookAt):
             seen = self.observer.look(seen, answer.looks, needs_bytes=needs_bytes)
@@ -30,7 +30,8 @@ class Gate:
 
     def refusal(self, activity: Activity, *, needs_bytes: int = 0) -> Refused | None:
         """The rule that holds an activity back now, if any does."""
-        return self.resolve(lambda seen: permit(activity, self.policy, seen), needs_bytes=lambda: needs_bytes)
+        answer = self.resolve(lambda seen: permit(activity, self.policy, seen), needs_bytes=lambda: needs_bytes)
+        return answer if isinstance(answer, Refused) else None
 
     def grant(self, wanted_bytes: int) -> int:
         """How much of a download may be asked for in one request; under a budget it is charged before it is asked for.
@@ -46,9 +47,10 @@ class Gate:
         answer = self.resolve(judged, needs_bytes=lambda: wanted_bytes)
         if isinstance(answer, Refused):
             raise Paused(answer)
+        granted_bytes = cast(int, answer)
         if self.policy.mb_per_day is not None or self.policy.metered_mb_per_day is not None:
-            self.spending.charge(answer, metered=self._is_metered())
-        return answer
+            self.spending.charge(granted_bytes, metered=self._is_metered())
+        return granted_bytes
 
     def settle(self) -> None:
         """Write down what a transfer cost indeed."""

@@ -126,10 +126,10 @@ def temperature(policy: Policy, seen: Conditions) -> Verdict:
 def quiet_hours(policy: Policy, seen: Conditions) -> Verdict:
     """The model in use is not changed, nor measured, in these hours. Without a clock that can be believed there are none."""
     at_s = seen.time_of_day_s
-    for hours in policy.quiet_hours if at_s is not None else ():
-        if hours.contain(at_s):
-            return f"quiet hours are {hours}", _at_clock_s(hours.end_in_s(at_s))
-    return None
+    if at_s is None:
+        return None
+    now = next((hours for hours in policy.quiet_hours if hours.contain(at_s)), None)
+    return None if now is None else (f"quiet hours are {now}", _at_clock_s(now.end_in_s(at_s)))
 
 
 def busy(policy: Policy, seen: Conditions) -> Verdict:
