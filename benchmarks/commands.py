@@ -28,8 +28,11 @@ _STARTUP_S = 60.0
 
 EPILOG = "\n".join(
     [
-        "tiers (least queries, least seconds):",
-        *(f"  {plan.name:8} {plan.min_queries:5}  {plan.min_duration_s:4g} s" for plan in TIERS.values()),
+        "tiers (processes, and the least queries and seconds of each):",
+        *(
+            f"  {plan.name:8} {plan.processes}  {plan.min_queries:5}  {plan.min_duration_s:4g} s"
+            for plan in TIERS.values()
+        ),
         "",
         "exit codes:",
         "    0  done, whatever the report's validity says",
@@ -61,10 +64,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         help=f"execution provider, first choice first; repeatable (default: {', '.join(DEFAULT_PROVIDERS)})",
     )
+    parser.add_argument(
+        "--processes", metavar="N", type=_positive_int, help="fresh processes to repeat the run in (default: by tier)"
+    )
     parser.add_argument("--watts", metavar="W", type=_positive, help="power of a busy core, where no sensor is")
     parser.add_argument("--static", action="store_true", help="count MACs and bytes from the graph too (needs onnx)")
     parser.add_argument("--device-class", metavar="NAME", help="what to call this kind of device in the report")
-    parser.add_argument("--timeout", metavar="S", type=_positive, help="give up after S seconds (default: by tier)")
+    parser.add_argument(
+        "--timeout", metavar="S", type=_positive, help="give up after S seconds of one process (default: by tier)"
+    )
     parser.add_argument("--memory-limit-mib", metavar="MIB", type=_positive_int, help="bound on the child's memory")
 
 
@@ -92,6 +100,7 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
         shapes=shapes,
         configuration=_configuration(args),
         providers=tuple(args.provider or DEFAULT_PROVIDERS),
+        processes=args.processes,
         timeout_s=args.timeout or TIERS[tier].max_duration_s + _STARTUP_S,
         memory_limit_bytes=args.memory_limit_mib and args.memory_limit_mib * 2**20,
         watts=args.watts,

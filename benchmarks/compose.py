@@ -1,5 +1,6 @@
-"""Putting a finished run into the words of the report schema. Child side."""
+"""Putting one process's finished run into the words of the report schema. Child side; `replication` makes the report of all processes."""
 
+import json
 import time
 import uuid
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from benchmarks.report import SCHEMA_ID, Absent, Maybe, settle
 from benchmarks.validity import judge
 
 RULER_VERSION = "1.0"
-_LEDGER = Absent("see the ledger")
+_PROFILED = Absent("needs a profiled run")
 _NO_SAMPLES = Absent("no sample set was given")
 
 
@@ -63,23 +64,21 @@ def report_of(run: Run, request: Mapping[str, Any], *, started: float) -> dict[s
             throttled=throttling["core_throttle_count_delta"],
             energy=energy,
         ),
-        "cost": {
-            "download_bytes": _LEDGER,
-            "bytes_on_wire": _LEDGER,
-            "disk_bytes": run.model_bytes,
-        },
+        "cost": {"disk_bytes": run.model_bytes},
     }
     tree["duration_s"] = round(time.perf_counter() - started, 3)
     return settle(tree)
 
 
 def _agent() -> dict[str, Any]:
-    unknown = Absent("not in an installed package")
     try:
-        version: Maybe[str] = metadata.version("smallfleet")
+        distribution = metadata.distribution("smallfleet")
     except metadata.PackageNotFoundError:
-        version = Absent("the package is not installed")
-    return {"version": version, "git_commit": unknown, "git_dirty": unknown}
+        return {"version": Absent("the package is not installed")}
+    # PEP 610: where a version says too little, because the installation came from a repository.
+    origin = json.loads(distribution.read_text("direct_url.json") or "{}")
+    commit = origin.get("vcs_info", {}).get("commit_id")
+    return {"version": distribution.version, **({"git_commit": commit} if commit else {})}
 
 
 def _clock_step_ns() -> int:
@@ -160,8 +159,7 @@ def _memory(run: Run) -> dict[str, Any]:
         "sample_store_bytes": 8 * run.n,
         "pss_end": pss,
         "uss_end": uss,
-        "runtime_peak_activation": Absent("needs a profiled run"),
-        "cgroup_peak": Absent("includes page cache"),
+        "runtime_peak_activation": _PROFILED,
         "model_attributable_peak": _attributable(phases),
     }
 

@@ -52,7 +52,6 @@ def latency_block(windows: Sequence[Window]) -> dict[str, Any]:
         "p50_ci95": list(interval) if interval else Absent(f"needs n >= 6, there are {n}"),
         "outliers": {"mild": outliers.mild, "severe": outliers.severe},
         "hist": histogram_of(ordered),
-        "raw_sha256": Absent("raw latencies are not kept"),
         "cpu_ns_per_inference": round(sum(window.cpu_ns for window in windows) / n),
     }
 

@@ -125,7 +125,7 @@ def measure(request: Mapping[str, Any]) -> Run:
     )
     threads = 1 + _threads() - threads_before
     phases["load"] = meter.end_phase()
-    workload = _workload(session, model, request)
+    workload = workload_of(session, model, request)
     infer = _inference(model, workload.feeds)
     phases["inputs"] = meter.end_phase()
     _, cold.first_inference_ms = _timed(lambda: _first_inference(session, infer, request))
@@ -207,7 +207,8 @@ def _inference(model: "Model", feeds: list[dict[str, Any]]) -> Callable[[int], o
     return infer
 
 
-def _workload(session: Any, model: "Model", request: Mapping[str, Any]) -> Workload:
+def workload_of(session: Any, model: "Model", request: Mapping[str, Any]) -> Workload:
+    """The inputs that a request asks for; `session` is the module, which must not be imported at the top of this one."""
     if request["samples"] is None:
         shapes = session.bind_shapes(model, request["shapes"])
         return Workload([session.random_feeds(model, shapes, seed=_SEED)], f"random:{_SEED}", shapes)

@@ -26,12 +26,16 @@ _OUT_OF_MEMORY_WORDS = ("bad_alloc", "MemoryError", "Failed to allocate memory",
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one child may use. `memory_bytes` bounds private writable memory (RLIMIT_DATA), not mapped files."""
+    """What one child may use.
+
+    `memory_bytes` bounds private writable memory (RLIMIT_DATA), not mapped files; `file_bytes` each file it writes, its answer included.
+    """
 
     timeout_s: float
     memory_bytes: int | None = None
     nice: int = 0
     threads: int = 1
+    file_bytes: int = ANSWER_CAP_BYTES
 
     def as_request(self) -> dict[str, Any]:
         """The part of the request that the child applies to itself."""
@@ -40,7 +44,7 @@ class Limits:
             "nice": self.nice,
             # A backstop should this process die without killing the child; the wall clock above is what normally ends it.
             "cpu_s": int(self.timeout_s * max(1, self.threads)) + 5,
-            "file_bytes": ANSWER_CAP_BYTES,
+            "file_bytes": self.file_bytes,
             "parent_pid": os.getpid(),
         }
 

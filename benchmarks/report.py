@@ -46,8 +46,26 @@ def _settle(node: Any, pointer: str, reasons: dict[str, str]) -> Any:
         return {key: _settle(value, f"{pointer}/{_escape(key)}", reasons) for key, value in node.items()}
     if isinstance(node, (list, tuple)):
         return [_settle(value, f"{pointer}/{index}", reasons) for index, value in enumerate(node)]
-    # Six significant digits are more than any figure here is worth, and reports travel over links that cost money.
-    return float(f"{node:.6g}") if isinstance(node, float) else node
+    # Five significant digits are more than any figure here is worth, and reports travel over links that cost money.
+    return float(f"{node:.5g}") if isinstance(node, float) else node
+
+
+def unsettle(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree that `settle` made the report from: every null is an Absent with its reason again."""
+    tree: dict[str, Any] = _unsettle(
+        {key: value for key, value in report.items() if key != "reasons"}, "", report["reasons"]
+    )
+    return tree
+
+
+def _unsettle(node: Any, pointer: str, reasons: Mapping[str, str]) -> Any:
+    if node is None:
+        return Absent(reasons[pointer])
+    if isinstance(node, Mapping):
+        return {key: _unsettle(value, f"{pointer}/{_escape(key)}", reasons) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_unsettle(value, f"{pointer}/{index}", reasons) for index, value in enumerate(node)]
+    return node
 
 
 def _escape(key: str) -> str:

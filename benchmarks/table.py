@@ -22,6 +22,7 @@ def _rows(report: Mapping[str, Any], name: str) -> Iterator[tuple[str, str]]:
         f"{runtime['name']} {runtime['version']}, {runtime['configuration']}: {threads}, {_placement(runtime)}",
     )
     yield "run", f"{work['tier']}, {work['n']} inferences in {work['timed_s']:g} s, input {work['input'][:24]}"
+    yield "processes", _processes(report["replication"])
     yield "validity", _validity(report["validity"])
     yield from _times(report)
     yield "memory", _memory(report["memory"])
@@ -46,6 +47,15 @@ def _validity(validity: Mapping[str, Any]) -> str:
     return f"{validity['state']}{': ' if failed else ''}{'; '.join(failed)}"
 
 
+def _processes(replication: Mapping[str, Any]) -> str:
+    medians = ", ".join(_ns(median) for median in replication["p50_ns"])
+    if replication["p50_cv"] is None:
+        return f"1, p50 {medians}"
+    interval = replication["p50_ci95"]
+    certainty = f", 95 % CI {_ns(interval[0])} to {_ns(interval[1])}" if interval else ""
+    return f"{replication['processes']}, p50 {medians} (CV {100 * replication['p50_cv']:.2f} %{certainty})"
+
+
 def _times(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     latency, cold = report["latency"], report["cold_start"]
     interval = latency["p50_ci95"]
@@ -67,7 +77,7 @@ def _times(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _memory(memory: Mapping[str, Any]) -> str:
     phases = ("runtime_rss", "load_peak", "run_peak", "model_attributable_peak")
-    named = [f"{phase} {_mib(memory[phase])}" for phase in phases]
+    named = [f"{phase} {_mib(memory[phase])}" for phase in (*phases, "runtime_peak_activation")]
     return f"{', '.join(named)} ({memory['method']})"
 
 

@@ -1,9 +1,10 @@
 """May this report be believed? Pure rules over the figures of a finished run.
 
-`valid`: every rule holds. `semivalid`: the distribution is sound but the run was too short or not steady enough to stand
-for long use. `invalid`: the numbers describe something else than the model, such as a core shared with another process.
-Rules that inform do not change the state. Sources: LoadGen and MLPerf Mobile (counts, durations), perf_analyzer
-(stability), pyperf (coefficient of variation); the CPU share was measured: 0.98-1.00 alone, 0.33-0.93 contended.
+`valid`: every rule holds. `semivalid`: the distribution is sound but too short, too few or not steady enough to stand for
+long use or as a headline. `invalid`: the numbers describe something else than the model, such as a core shared with another process.
+Rules that inform do not change the state, nor do those that
+could not be judged. Sources: LoadGen and MLPerf Mobile (counts, durations), perf_analyzer
+(stability), pyperf (coefficient of variation, several processes); the CPU share was measured: 0.98-1.00 alone, 0.33-0.93 contended.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,8 @@ MIN_CPU_SHARE = 0.95
 MAX_DRIFT = 1.05
 MAX_CV = 0.10
 MIN_ENERGY_COVER = 0.99
+MIN_PROCESSES = 3
+MAX_CV_OF_PROCESSES = 0.05
 
 Severity = Literal["invalid", "semivalid", "info"]
 
@@ -61,7 +64,33 @@ def judge(
         Flag("throttle", throttled if isinstance(throttled, Absent) else throttled == 0, throttled, 0, "semivalid"),
         _energy_cover(energy),
     ]
-    return {"state": state_of(flags), "flags": [_as_mapping(flag) for flag in flags]}
+    return _block(flags)
+
+
+def worst_of(blocks: Sequence[Mapping[str, Any]], *, body: int, p50_cv: Maybe[float]) -> dict[str, Any]:
+    """The validity of several processes together: for each rule the process that kept it worst, and two rules about their number and spread."""
+    worst = {flag["id"]: flag for flag in blocks[body]["flags"]}
+    for block in blocks:
+        for flag in block["flags"]:
+            if _harm(flag) > _harm(worst.get(flag["id"])):
+                worst[flag["id"]] = flag
+    spread: Maybe[bool] = p50_cv if isinstance(p50_cv, Absent) else p50_cv <= MAX_CV_OF_PROCESSES
+    own = _block(
+        [
+            Flag("replicate", len(blocks) >= MIN_PROCESSES, len(blocks), MIN_PROCESSES, "semivalid"),
+            Flag("replicate_cv", spread, p50_cv, MAX_CV_OF_PROCESSES, "semivalid"),
+        ]
+    )
+    flags = [*worst.values(), *own["flags"]]
+    unjudged = {rule: why for rule, why in blocks[body]["unjudged"].items() if rule not in worst}
+    return {"state": _state_of(flags), "flags": flags, "unjudged": unjudged | own["unjudged"]}
+
+
+def _harm(flag: Mapping[str, Any] | None) -> int:
+    """How much a rule's outcome takes from a report; an unjudged one takes least."""
+    if flag is None:
+        return -1
+    return 1 + ("info", "semivalid", "invalid").index(flag["severity"]) if flag["ok"] is False else 0
 
 
 def _cpu_share(share: float, threads: int) -> Flag:
@@ -92,12 +121,22 @@ def _energy_cover(energy: Maybe[Mapping[str, Any]]) -> Flag:
     return Flag("energy_cover", ok, share, MIN_ENERGY_COVER, "semivalid")
 
 
-def state_of(flags: Sequence[Flag]) -> str:
-    """The worst severity among the rules that do not hold; a rule that could not be judged does not count against it."""
-    failed = {flag.severity for flag in flags if flag.ok is False}
+def _block(flags: Sequence[Flag]) -> dict[str, Any]:
+    """The block of the report.
+
+    A rule that holds is named only: its figure stands elsewhere in the report, and reports travel over links that cost money. One that
+    could not be judged does not count against the report.
+    """
+    judged = [_written(flag) for flag in flags if not isinstance(flag.ok, Absent)]
+    unjudged = {flag.id: flag.ok.reason for flag in flags if isinstance(flag.ok, Absent)}
+    return {"state": _state_of(judged), "flags": judged, "unjudged": unjudged}
+
+
+def _written(flag: Flag) -> dict[str, Any]:
+    return {"id": flag.id, "ok": True} if flag.ok else {name: getattr(flag, name) for name in Flag.__slots__}
+
+
+def _state_of(flags: Sequence[Mapping[str, Any]]) -> str:
+    """The worst severity among the rules that do not hold."""
+    failed = {flag["severity"] for flag in flags if flag["ok"] is False}
     return next((state for state in ("invalid", "semivalid") if state in failed), "valid")
-
-
-def _as_mapping(flag: Flag) -> dict[str, Any]:
-    """The flag as a mapping, its absences left as they are."""
-    return {name: getattr(flag, name) for name in Flag.__slots__}

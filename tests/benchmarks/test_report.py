@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.report import Absent, null_pointers, settle
+from benchmarks.report import Absent, null_pointers, settle, unsettle
 
 leaves = st.sampled_from([0, 1.5, "text", True, Absent("no sensor"), Absent("too few")])
 keys = st.sampled_from(["a", "b/c", "~d"])
@@ -23,6 +23,12 @@ def test_every_null_has_one_reason_and_every_reason_a_null(tree: dict[str, Any])
     report = settle(tree)
 
     assert null_pointers(report) == set(report["reasons"])
+
+
+@given(trees)
+def test_unsettled_report_settles_to_the_same(tree: dict[str, Any]) -> None:
+    assert unsettle(settle(tree)) == tree
+    assert settle(unsettle(settle(tree))) == settle(tree)
 
 
 def test_absence_becomes_null_with_its_reason_under_the_pointer() -> None:

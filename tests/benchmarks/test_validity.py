@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.report import Absent
 from benchmarks.tiers import TIERS
-from benchmarks.validity import judge
+from benchmarks.validity import judge, worst_of
 
 GOOD: dict[str, Any] = {
     "plan": TIERS["rapid"],
@@ -55,11 +55,9 @@ def test_broken_rule_is_named_and_lowers_the_state(changes: dict[str, Any], stat
 
 def test_share_of_several_threads_only_informs() -> None:
     block = judge(**{**GOOD, "threads": 2, "share": 0.7})
-    flag = next(flag for flag in block["flags"] if flag["id"] == "cpu_share")
 
     assert block["state"] == "valid"
-    assert flag["ok"] == Absent("judged with one thread only")
-    assert flag["value"] == 0.7
+    assert block["unjudged"] == {"cpu_share": "judged with one thread only"}
 
 
 def test_placement_that_the_runtime_does_not_tell_is_not_judged() -> None:
@@ -67,8 +65,46 @@ def test_placement_that_the_runtime_does_not_tell_is_not_judged() -> None:
 
 
 def test_rule_that_cannot_be_judged_does_not_count_against_the_run() -> None:
-    assert _judge(throttled=Absent("no counters"))[0] == "valid"
+    assert _judge(throttled=Absent("no counters")) == ("valid", set())
+    assert judge(**{**GOOD, "throttled": Absent("no counters")})["unjudged"] == {"throttle": "no counters"}
+
+
+def test_rule_that_one_process_could_judge_is_judged() -> None:
+    blind, seeing = judge(**{**GOOD, "throttled": Absent("no counters")}), judge(**{**GOOD, "throttled": 1})
+    block = worst_of([blind, seeing, blind], body=0, p50_cv=0.01)
+
+    assert block["state"] == "semivalid"
+    assert block["unjudged"] == {}
 
 
 def test_a_smoke_run_of_one_second_is_semivalid_at_best() -> None:
     assert _judge(plan=TIERS["smoke"], timed_s=1.0) == ("semivalid", {"min_duration"})
+
+
+def test_worst_process_decides_each_rule() -> None:
+    quiet, contended, short = judge(**GOOD), judge(**{**GOOD, "share": 0.5}), judge(**{**GOOD, "timed_s": 2.0})
+
+    block = worst_of([quiet, contended, short], body=0, p50_cv=0.01)
+    by_id = {flag["id"]: flag for flag in block["flags"]}
+
+    assert block["state"] == "invalid"
+    assert (by_id["cpu_share"]["ok"], by_id["cpu_share"]["value"]) == (False, 0.5)
+    assert (by_id["min_duration"]["ok"], by_id["min_duration"]["value"]) == (False, 2.0)
+    assert by_id["drift"]["ok"] is True
+
+
+@pytest.mark.parametrize(
+    ("processes", "p50_cv", "state", "failed"),
+    [
+        (3, 0.05, "valid", set()),
+        (3, 0.051, "semivalid", {"replicate_cv"}),
+        (2, 0.01, "semivalid", {"replicate"}),
+        (1, Absent("one process"), "semivalid", {"replicate"}),
+    ],
+)
+def test_headline_needs_three_processes_that_agree(
+    processes: int, p50_cv: float | Absent, state: str, failed: set[str]
+) -> None:
+    block = worst_of([judge(**GOOD)] * processes, body=0, p50_cv=p50_cv)
+
+    assert (block["state"], {flag["id"] for flag in block["flags"] if flag["ok"] is False}) == (state, failed)
