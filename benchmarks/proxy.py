@@ -39,7 +39,7 @@ _BETWEEN_PROCESSES: dict[MetricName, float] = {"p50_latency_ns": 0.022, "cpu_ns"
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure and the interval it is believed to lie in; `n` reports stand behind it."""
+    """A figure and the interval it is believed to lie in; `n` processes or reports stand behind it."""
 
     low: float
     mid: float
@@ -167,6 +167,8 @@ def conditions_of(report: Mapping[str, Any]) -> dict[str, Any]:
         "power_mode": environment["power_mode"],
         "runtime": f"{runtime['name']} {runtime['version']}",
         "providers": "+".join(runtime["providers_requested"]),
+        # Reports from before configurations had names were all of one.
+        "configuration": runtime.get("configuration", "canonical"),
         "threads": runtime["intra_op"],
         "spinning": runtime["spinning"],
         "cpus": len(environment["affinity"]),
@@ -190,7 +192,7 @@ def measured_of(reports: Sequence[Mapping[str, Any]]) -> Measured:
             raise ValueError(f"reports of different conditions: {differing}")
     energy, source = _energy(usable)
     metrics: dict[MetricName, Maybe[Estimate]] = {
-        "p50_latency_ns": pooled("p50_latency_ns", [_p50(report) for report in usable]),
+        "p50_latency_ns": pooled("p50_latency_ns", [p50 for report in usable for p50 in _p50s(report)]),
         "cpu_ns": pooled("cpu_ns", [exactly(report["latency"]["cpu_ns_per_inference"]) for report in usable]),
         "energy_j": energy,
     }
@@ -202,10 +204,14 @@ def exactly(value: float) -> Estimate:
     return Estimate(value, value, value)
 
 
-def _p50(report: Mapping[str, Any]) -> Estimate:
+def _p50s(report: Mapping[str, Any]) -> list[Estimate]:
+    """The median of each process, or of the only one with the interval that its samples give."""
     latency = report["latency"]
+    processes = report.get("replication", {}).get("p50_ns", [])
+    if len(processes) > 1:
+        return [exactly(p50) for p50 in processes]
     low, high = latency["p50_ci95"] or (latency["p50"], latency["p50"])
-    return Estimate(low, latency["p50"], high)
+    return [Estimate(low, latency["p50"], high)]
 
 
 def _energy(reports: Sequence[Mapping[str, Any]]) -> tuple[Maybe[Estimate], str | None]:
@@ -223,7 +229,8 @@ def _energy(reports: Sequence[Mapping[str, Any]]) -> tuple[Maybe[Estimate], str 
 
 
 def _source(block: Mapping[str, Any]) -> str:
-    return f"{block['method']} of {block['scope']}"
+    calibrated = f" at {block['source']}" if block["method"].startswith("cputime") else ""
+    return f"{block['method']} of {block['scope']}{calibrated}"
 
 
 def _joules(block: Mapping[str, Any]) -> Estimate:

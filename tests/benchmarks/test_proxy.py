@@ -35,6 +35,7 @@ def _report(p50_ms: float, *, joules: float | None = None, state: str = "valid",
     energy = joules and {
         "method": "hwmon",
         "scope": "board",
+        "source": "ina228:VIN",
         "tier": 1,
         "median": joules,
         "mad": joules / 100,
@@ -118,6 +119,30 @@ def test_many_reports_are_judged_by_the_interval_of_their_median_and_not_by_thei
 
     assert not isinstance(estimate, Absent)
     assert (estimate.mid, estimate.low, estimate.high, estimate.n) == (4_000_000, 4_000_000, 4_020_000, 9)
+
+
+def test_processes_of_one_report_count_one_by_one() -> None:
+    report = {**_report(4.0), "replication": {"p50_ns": [3_900_000, 4_000_000, 4_300_000]}}
+    estimate = measured_of([report]).metrics["p50_latency_ns"]
+
+    assert not isinstance(estimate, Absent)
+    assert (estimate.mid, estimate.n) == (4_000_000, 3)
+    assert estimate.low < 3_900_000
+    assert estimate.high > 4_300_000
+
+
+def test_cpu_time_at_different_watts_is_no_comparison_of_energy() -> None:
+    a, b = _report(4.0, joules=0.010), _report(4.0, joules=0.010)
+    for report, watts in ((a, 3), (b, 4)):
+        report["energy"] |= {
+            "method": "cputime-calibrated",
+            "scope": "process-share",
+            "source": f"{watts} W per busy core",
+        }
+
+    comparison = compare(_candidate("a", FP32, 5_700_000, a), _candidate("b", FP32, 5_700_000, b))
+
+    assert "at 3 W per busy core" in comparison.missing["size_bytes-vs-energy_j"]
 
 
 def test_invalid_reports_never_count_but_are_counted() -> None:
