@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from agent import commands
-from agent.errors import AgentError
+from agent.errors import ending
 
 
 def main() -> int:
@@ -17,10 +17,7 @@ def main() -> int:
     )
     commands.add_arguments(parser)
     try:
-        return commands.run(parser.parse_args())
-    except AgentError as error:
-        sys.stderr.write(f"{error.title}: {error}\n")
-        return error.exit_code
+        return ending(lambda: commands.run(parser.parse_args()))
     except OSError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -14,10 +14,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from agent.errors import DISK_ERRNOS
+from agent.errors import DISK_ERRNOS, DISK_FULL
 from benchmarks.confine import confine
 
-DISK_FULL = "disk-full"
 MIB = 1 << 20
 # Room in a file for what the decoder may write beside the output's own bytes: none, but RLIMIT_FSIZE must not be the
 # limit that a correct patch meets first.

@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from agent.vigil import vigil
+
 MAX_OUTPUT_BYTES = 1 << 16
 # Kept for children: what finds programs and libraries, nothing that could hold a secret.
 KEPT_VARIABLES = (
@@ -64,7 +66,7 @@ def run(command: Sequence[str], *, timeout_s: float, extra: Mapping[str, str] | 
         )
         returncode: int | None = None
         try:
-            with contextlib.suppress(subprocess.TimeoutExpired):
+            with contextlib.suppress(subprocess.TimeoutExpired), vigil.allow(timeout_s):
                 returncode = child.wait(timeout_s)
         finally:
             _end_group(child)

@@ -4,7 +4,7 @@ Intervals count seconds since boot (suspend included) together with the boot's i
 agent, and a wall clock that is years off changes nothing.
 """
 
-import random
+import os
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,7 +32,6 @@ class Clock:
 
     def __init__(self) -> None:
         self._boot_id = BOOT_ID.read_text().strip()
-        self._random = random.SystemRandom()
 
     def now(self) -> Instant:
         return Instant(self._boot_id, time.clock_gettime(time.CLOCK_BOOTTIME))
@@ -47,4 +46,4 @@ class Clock:
         return datetime.now(UTC).astimezone()
 
     def uniform(self, low: float, high: float) -> float:
-        return self._random.uniform(low, high)
+        return low + (high - low) * int.from_bytes(os.urandom(6)) / (1 << 48)

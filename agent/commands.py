@@ -8,26 +8,21 @@ import argparse
 import fcntl
 import json
 import os
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
+from agent import __version__, children, identity, logs
 from agent import config as configuration
-from agent import identity, logs
-from agent.clock import Clock
 from agent.config import Config
+from agent.daemon import StopRequested, opened
 from agent.errors import NotEnrolled, of_local_failure
 from agent.layout import Layout
-from agent.loop import Agent, agent_version
 from agent.outbox import Outbox
 from agent.policy import without_link_rules, without_rules
 from agent.state import LineState, State
-from agent.store import Store, read_state
+from agent.store import read_state
 
 TOKEN_VARIABLE = "SMALLFLEET_ENROLLMENT_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -38,10 +33,6 @@ EPILOG = """exit codes:
   10 a rule of [policy] holds the installation of a bundle back
 
 The configuration's keys are described in docs/agent.md."""
-
-
-class StopRequested(BaseException):
-    """SIGTERM or SIGINT. Not an `Exception`: nothing but the command itself may take it for a failure of its step."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,39 +83,15 @@ def run(args: argparse.Namespace) -> int:
         raise of_local_failure(error, config.state_dir) from error
 
 
-@contextmanager
-def _agent(config: Config, layout: Layout, credential: str) -> Iterator[Agent]:
-    """An agent with its state directory locked, ended cleanly by SIGTERM and SIGINT."""
-    outbox = Outbox(layout.outbox)
-    client = identity.make_client(config, credential=credential)
-    with Store(layout, config.models, outbox) as store:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, _stop)
-        try:
-            yield Agent(config, layout, store, outbox, client, Clock())
-        finally:
-            client.close()
-
-
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    """Unwind from wherever the agent is. A stop may cut any step short: the next start takes it for a power cut."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-    raise StopRequested
-
-
-def _run(_args: argparse.Namespace, config: Config, layout: Layout) -> int:
-    try:
-        with _agent(config, layout, identity.read(layout).credential) as agent:
-            agent.run()
-    except StopRequested:
-        pass
-    return 0
+def _run(args: argparse.Namespace, _config: Config, _layout: Layout) -> int:
+    """Become the daemon, which looks at the rest by itself."""
+    command = children.python_module("agent.daemon", str(args.config), args.log_level)
+    os.execv(command[0], command)  # noqa: S606 - our own interpreter, no shell
 
 
 def _once(_args: argparse.Namespace, config: Config, layout: Layout) -> int:
     try:
-        with _agent(config, layout, identity.read(layout).credential) as agent:
+        with opened(config, layout, identity.read(layout).credential) as agent:
             return agent.cycle().exit_code
     except StopRequested:
         return 0
@@ -136,7 +103,7 @@ def _install(args: argparse.Namespace, config: Config, layout: Layout) -> int:
     policy = without_rules(config.policy) if args.now else without_link_rules(config.policy)
     config = replace(config, policy=policy)
     try:
-        with _agent(config, layout, credential="") as agent, Bundle(args.bundle, layout) as bundle:
+        with opened(config, layout, credential="") as agent, Bundle(args.bundle, layout) as bundle:
             return agent.install(bundle.entry(config), bundle).exit_code
     except StopRequested:
         return 0
@@ -176,7 +143,7 @@ def status(config: Config, layout: Layout) -> dict[str, Any]:
     except NotEnrolled:
         device_id = None
     return {
-        "agent_version": agent_version(),
+        "agent_version": __version__,
         "device_id": device_id,
         "server": config.server,
         "running": _is_running(layout),

@@ -16,6 +16,7 @@ import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from agent.errors import ServerUnavailable, TooSlow
 
@@ -93,7 +94,7 @@ class Connection:
         self._meter = meter
         self._ahead = bytearray()
         self._secure: ssl.SSLSocket | None = None
-        self._socket = socket.create_connection((name, port), meter.patience_s())
+        self._socket = socket.create_connection((cast("str", name), port), meter.patience_s())
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if security is not None:
             try:

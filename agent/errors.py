@@ -26,11 +26,14 @@ The number is the exit code of the command that ends with this error; 0 is succe
 
 import errno
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
 # What a full, over-quota, read-only or broken disk answers; no socket answers these.
 DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+DISK_FULL = "disk-full"
 
 
 class AgentError(Exception):
@@ -215,3 +218,12 @@ def of_local_failure(error: OSError, state_dir: Path) -> AgentError:
     if error.errno in DISK_ERRNOS:  # of a write or an fsync, which know no name
         return StateDirectoryUnusable(state_dir, reason)
     return AgentError(str(error))
+
+
+def ending(work: Callable[[], int]) -> int:
+    """Run a command to its exit code; an error becomes its message on standard error and its own code."""
+    try:
+        return work()
+    except AgentError as error:
+        sys.stderr.write(f"{error.title}: {error}\n")
+        return error.exit_code

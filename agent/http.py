@@ -26,6 +26,7 @@ from agent.errors import (
     Unauthenticated,
     WireInvalid,
 )
+from agent.vigil import vigil
 
 MAX_REDIRECTS = 5
 MAX_ANSWER_BYTES = 1 << 20
@@ -135,11 +136,12 @@ class Client:
         self._meter.deadline_at = time.monotonic() + seconds
         identity = {"Authorization": f"Bearer {self.credential}"} if self.credential else {}
         try:
-            response = self._follow(method, f"{self.server}/api/v1/{path}", {**identity, **headers}, body)
-            try:
-                yield response
-            finally:
-                self._settle(response)
+            with vigil.allow(seconds):
+                response = self._follow(method, f"{self.server}/api/v1/{path}", {**identity, **headers}, body)
+                try:
+                    yield response
+                finally:
+                    self._settle(response)
         except (OSError, UnicodeError) as error:
             # UnicodeError: a redirect to a host name that cannot be one.
             self.close()

@@ -8,7 +8,6 @@ and when it allows, the next cycle begins at once.
 """
 
 import functools
-import importlib.metadata
 import logging
 import math
 import time
@@ -16,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from agent import backoff, children, housekeeping
+from agent import __version__, backoff, children, housekeeping
 from agent.attempt import Line
 from agent.clock import Clock, Instant
 from agent.conditions import Observer
@@ -60,11 +59,6 @@ class Outcome:
 
     delay_s: float
     exit_code: int = 0
-
-
-def agent_version() -> str:
-    """The version of the installed distribution."""
-    return importlib.metadata.version("smallfleet")
 
 
 class Works(Protocol):
@@ -212,7 +206,7 @@ class Agent:
         return waits
 
     def _saying(self) -> Saying:
-        return saying(self.config, self.store.state, agent_version=agent_version())
+        return saying(self.config, self.store.state, agent_version=__version__)
 
     def _poll(self) -> Saying:
         """Ask the server; what was said with it."""
@@ -319,7 +313,7 @@ class Agent:
 
     def _learn_facts(self) -> None:
         """Ask the facts child once per boot and version; without facts the device says only what is configured."""
-        boot_id, version = self.clock.now().boot_id, agent_version()
+        boot_id, version = self.clock.now().boot_id, __version__
         known = self.store.state.facts
         if known is not None and (known.boot_id, known.agent_version) == (boot_id, version):
             return

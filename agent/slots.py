@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from agent import children, disk, wire
-from agent.apply_child import DISK_FULL
 from agent.config import Children
-from agent.errors import ApplyFailed, DiskRefused, WireInvalid
+from agent.errors import DISK_FULL, ApplyFailed, DiskRefused, WireInvalid
 from agent.layout import CONTRACT_FILE, MANIFEST_FILE, MODEL_FILE, Layout, LinePaths, sha256_of
 from agent.wire import Offer, Target, Way
 

@@ -6,7 +6,6 @@ It is advice: whoever waited its whole time runs all the same, and the report's 
 
 import fcntl
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,8 @@ _LOOK_AGAIN_S = 0.1
 
 def lock_file() -> Path:
     """Where this user's processes on this machine meet."""
+    import tempfile  # here: with what it imports it is half a mebibyte of an idle daemon that may never measure
+
     return Path(tempfile.gettempdir()) / f"smallfleet-bench-{os.getuid()}.lock"
 
 

@@ -6,7 +6,6 @@ is its help, and `EPILOG`, if there is one, ends that.
 """
 
 import argparse
-import difflib
 import importlib
 import os
 import sys
@@ -150,6 +149,8 @@ def _is_ours(module: str | None) -> bool:
 
 
 def _suggestion(name: str, known: list[str]) -> str:
+    import difflib
+
     near = difflib.get_close_matches(name, known, n=1)
     return f", did you mean {near[0]!r}?" if near else ""
 
