@@ -1,10 +1,16 @@
 """The switch and what follows: the owner's hooks, the health check, the step back by itself."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from agent.config import Hooks, Shadow
+from agent.hooks import Hook, Subject, call
+from agent.layout import LinePaths
+from agent.shadow import judge
+from benchmarks.shadow import Comparison
 from tests.agent.device import MODEL, Device, entry
 from tests.agent.models import release
 from tests.agent.standin import CREDENTIAL, StandIn, sha256
@@ -84,28 +90,33 @@ def test_model_that_failed_here_is_tried_again_in_another_rollout(device: Device
     assert device.served() == NEW.model
 
 
-@pytest.mark.parametrize(
-    ("health", "reason"),
-    [
-        ("sleep 60", "hook-timeout"),
-        ("kill -9 $$", "hook-crashed"),
-        ("trap '' TERM; sleep 60 & sleep 60", "hook-timeout"),
-    ],
-)
-def test_health_check_that_gives_no_answer_is_a_no(device: Device, server: StandIn, health: str, reason: str) -> None:
-    device.configure(hooks(QUICK + "timeout_s = 0.2\n", health=health))
+def test_health_check_that_hangs_is_a_no(device: Device, server: StandIn) -> None:
+    device.configure(hooks(QUICK + "timeout_s = 0.2\n", health="trap '' TERM; sleep 60 & sleep 60"))
     device.preinstall(OLD)
     ask_for(server)
     assert device.cycle().exit_code == 7
-    assert (device.served(), server.details("rolled_back")[0]["reason"]) == (OLD.model, reason)
+    assert (device.served(), server.details("rolled_back")[0]["reason"]) == (OLD.model, "hook-timeout")
 
 
-def test_health_check_that_cannot_be_started_is_a_no(device: Device, server: StandIn) -> None:
-    device.configure(f'[hooks]\nhealth = ["/no/such/program"]\n{QUICK}')
-    device.preinstall(OLD)
-    ask_for(server)
-    device.cycle()
-    assert (device.served(), server.details("rolled_back")[0]["reason"]) == (OLD.model, "hook-not-started")
+@pytest.mark.parametrize(
+    ("command", "reason", "detail"),
+    [
+        (["/bin/sh", "-c", "kill -9 $$"], "hook-crashed", "killed by signal 9"),
+        (["/bin/sh", "-c", "echo out; echo err >&2; exit 2"], "hook-refused", "exit 2: err"),
+        (["/bin/sh", "-c", "sleep 60"], "hook-timeout", "no answer within 0.2 s"),
+        (["/no/such/program"], "hook-not-started", "No such file"),
+        (["/etc"], "hook-not-started", "Permission denied"),
+    ],
+)
+def test_hook_that_gives_no_yes_says_why(tmp_path: Path, command: list[str], reason: str, detail: str) -> None:
+    answer = call(Hook.HEALTH, command, Subject(MODEL, LinePaths(tmp_path)), Hooks(timeout_s=0.2))
+    assert not answer.is_yes
+    assert answer.reason == reason
+    assert detail in answer.detail
+
+
+def test_hook_that_is_not_configured_says_yes(tmp_path: Path) -> None:
+    assert call(Hook.HEALTH, (), Subject(MODEL, LinePaths(tmp_path)), Hooks()).is_yes
 
 
 def test_one_no_among_several_questions_is_enough(device: Device, server: StandIn, tmp_path: Path) -> None:
@@ -227,11 +238,10 @@ def test_hook_that_says_never_is_a_veto_for_good(device: Device, server: StandIn
     assert (server.requests("GET", "artifacts/"), device.served()) == ([], OLD.model)
 
 
-@pytest.mark.parametrize("script", ["exit 1", "sleep 60", "kill -9 $$"])
 def test_hook_that_fails_keeps_what_was_fetched_and_is_asked_in_the_next_attempt(
-    device: Device, server: StandIn, script: str
+    device: Device, server: StandIn
 ) -> None:
-    device.configure(hooks(QUICK + "timeout_s = 0.2\n", pre_activate=script))
+    device.configure(hooks(pre_activate="exit 1"))
     device.preinstall(OLD)
     ask_for(server)
     assert device.cycle().exit_code == 7
@@ -303,30 +313,45 @@ def test_shadow_run_vetoes_for_good(device: Device, server: StandIn) -> None:
     assert server.requests("GET", "artifacts/") == []
 
 
+FOUND = Comparison(
+    source="recent-inputs",
+    samples=20,
+    skipped=0,
+    why_not=None,
+    refused=None,
+    disagreement=0.2,
+    max_abs_error=0.5,
+    mean_abs_error=0.1,
+    newly_not_finite=0,
+    latency_ns=20e6,
+    latency_ratio=2.0,
+    latency_basis="wall",
+    memory_bytes=100 << 20,
+)
+NOTHING = replace(FOUND, disagreement=None, max_abs_error=None, latency_ns=None, latency_ratio=None, memory_bytes=None)
+STRICT = Shadow(max_disagreement=0, max_abs_error=0, max_latency_ratio=1, max_latency_ms=1, max_memory_mib=1)
+
+
 @pytest.mark.parametrize(
-    ("limit", "reason"),
+    ("found", "limits", "reason"),
     [
-        ("max_abs_error = 1e-9", "abs-error"),
-        ("max_latency_ratio = 0.01", "latency-ratio"),
-        ("max_latency_ms = 0.001", "latency-ms"),
-        ("max_memory_mib = 0.1", "memory-mib"),
+        (FOUND, Shadow(), None),
+        (FOUND, Shadow(max_disagreement=0.2), None),
+        (FOUND, Shadow(max_disagreement=0.19), "disagreement"),
+        (FOUND, Shadow(max_abs_error=0.4), "abs-error"),
+        (FOUND, Shadow(max_latency_ratio=1.9), "latency-ratio"),
+        (FOUND, Shadow(max_latency_ms=19), "latency-ms"),
+        (FOUND, Shadow(max_latency_ms=21), None),
+        (FOUND, Shadow(max_memory_mib=99), "memory-mib"),
+        (FOUND, replace(STRICT, min_samples=21), "latency-ratio"),
+        (NOTHING, STRICT, None),
+        (replace(FOUND, refused="bad shape"), Shadow(), "input-refused"),
+        (replace(FOUND, newly_not_finite=1), Shadow(), "not-finite"),
     ],
 )
-def test_limit_of_the_owner_vetoes(device: Device, server: StandIn, limit: str, reason: str) -> None:
-    device.configure(f"{SHADOW}min_samples = 4\n{limit}\n")
-    device.preinstall(OLD)
-    server.entries = [entry(server, NEW, version="1.1.0")]
-    device.cycle()
-    assert (device.served(), server.details("failed")[0]["reason"]) == (OLD.model, reason)
-
-
-def test_too_few_samples_veto_nothing(device: Device, server: StandIn) -> None:
-    device.configure(SHADOW + "max_disagreement = 0\n")
-    device.preinstall(OLD)
-    server.entries = [entry(server, NEWER, version="1.1.0")]
-    device.cycle()
-    assert device.served() == NEWER.model
-    assert server.details("shadowed")[0]["disagreement"] > 0
+def test_shadow_run_is_judged_by_the_owners_limits(found: Comparison, limits: Shadow, reason: str | None) -> None:
+    objection = judge(found, limits)
+    assert (None if objection is None else objection.reason) == reason
 
 
 def test_first_install_says_that_there_was_nothing_to_compare_with(device: Device, server: StandIn) -> None:
