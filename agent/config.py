@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 from agent.errors import WrongConfiguration
 from agent.hours import Hours
 from agent.toml_table import Table
-from benchmarks.tiers import TIER_NAMES, Tier
+from benchmarks.configurations import CONFIGURATION_NAMES, DEFAULT_PROVIDERS, ConfigurationName
+from benchmarks.tiers import MAX_PROCESSES, TIER_NAMES, Tier
 
 DEFAULT_PATH = Path("/etc/smallfleet/agent.toml")
 ENVIRONMENT_PREFIX = "SMALLFLEET_AGENT_"
@@ -76,10 +77,17 @@ class Children:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """The benchmark after an activation. `watts` are those of the device class under load, where somebody measured them."""
+    """The benchmark after an activation: one report for each configuration.
+
+    `processes` is how often each run is repeated, by tier without; `providers` are execution providers in order of preference; `watts` are
+    those of the device class under load, where somebody measured them.
+    """
 
     enabled: bool = True
     tier: Tier = "quick"
+    configurations: tuple[ConfigurationName, ...] = ("canonical",)
+    processes: int | None = None
+    providers: tuple[str, ...] = DEFAULT_PROVIDERS
     watts: float | None = None
 
 
@@ -310,10 +318,30 @@ def _bench(table: Table) -> Bench:
     bench = Bench(
         enabled=table.boolean("enabled", default=True),
         tier=tier,
+        configurations=_configurations(table),
+        processes=table.integer("processes", 0, least=1, most=MAX_PROCESSES) or None,
+        providers=_providers(table),
         watts=table.optional_number("watts", least=0, most=10_000),
     )
     table.finish()
     return bench
+
+
+def _configurations(table: Table) -> tuple[ConfigurationName, ...]:
+    wanted = table.texts("configurations") or Bench().configurations
+    known = tuple(name for name in CONFIGURATION_NAMES if name in wanted)
+    if len(known) != len(wanted):
+        raise table.wrong(
+            "configurations", f"must be of {', '.join(CONFIGURATION_NAMES)}, each once, is {list(wanted)}"
+        )
+    return known
+
+
+def _providers(table: Table) -> tuple[str, ...]:
+    providers = table.texts("providers") or DEFAULT_PROVIDERS
+    if len(set(providers)) != len(providers):
+        raise table.wrong("providers", "must name each execution provider once")
+    return providers
 
 
 def _ca_file(table: Table) -> Path | None:

@@ -2,11 +2,14 @@
 
 import logging
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from agent import slots
 from agent.config import Config
 from agent.keeping import Keeper, Messages
 from agent.layout import Layout
+from benchmarks.configurations import CONFIGURATIONS, Configuration
 from benchmarks.errors import BenchmarkError
 from benchmarks.runner import run_benchmark
 
@@ -17,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 def measure_due(model: str, config: Config, layout: Layout, store: Keeper, outbox: Messages) -> bool:
-    """Run the benchmark that a line owes, if it owes one; whether a report was put into the outbox.
+    """Run the benchmark that a line owes, if it owes one; whether a report was put into the outbox. Each configuration is a report.
 
     The run is counted on disk before it begins: a model that takes the machine down is measured twice, then no more.
     """
@@ -33,11 +36,29 @@ def measure_due(model: str, config: Config, layout: Layout, store: Keeper, outbo
     paths = layout.line(model)
     samples = slots.sample_set_of(paths, due.sha256)
     sample_path = None if samples is None else layout.sample_set(samples)
+    reports = [
+        report
+        for name in config.bench.configurations
+        if (report := _measure(model, paths.model(due.sha256), sample_path, CONFIGURATIONS[name], config)) is not None
+    ]
+    for report in reports:
+        outbox.put_report({"model": model, "sha256": due.sha256, "attempt": due.attempt, "report": report})
+    store.commit(settled)
+    return bool(reports)
+
+
+def _measure(
+    model: str, file: Path, samples: Path | None, configuration: Configuration, config: Config
+) -> dict[str, Any] | None:
+    """The report of one configuration, or None where the benchmark failed, which the log says."""
     try:
-        report = run_benchmark(
-            paths.model(due.sha256),
+        return run_benchmark(
+            file,
             tier=config.bench.tier,
-            samples=sample_path if sample_path is not None and sample_path.is_file() else None,
+            samples=samples if samples is not None and samples.is_file() else None,
+            configuration=configuration,
+            processes=config.bench.processes,
+            providers=config.bench.providers,
             timeout_s=config.children.timeout_s,
             memory_limit_bytes=config.children.memory_limit_mib * MIB,
             nice=0,  # a benchmark that gives way to everything measures everything else
@@ -45,9 +66,8 @@ def measure_due(model: str, config: Config, layout: Layout, store: Keeper, outbo
             device_class=config.device_class,
         )
     except BenchmarkError as error:
-        log.warning("benchmark_failed", extra={"model": model, "slug": error.slug, "why": str(error)})
-        store.commit(settled)
-        return False
-    outbox.put_report({"model": model, "sha256": due.sha256, "attempt": due.attempt, "report": report})
-    store.commit(settled)
-    return True
+        log.warning(
+            "benchmark_failed",
+            extra={"model": model, "configuration": configuration.name, "slug": error.slug, "why": str(error)},
+        )
+        return None

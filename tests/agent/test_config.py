@@ -21,6 +21,8 @@ def test_minimum_is_enough(tmp_path: Path) -> None:
     loaded = load(tmp_path, MINIMUM)
     assert loaded.state_dir == Path("/var/lib/smallfleet")
     assert loaded.bench.tier == "quick"
+    assert (loaded.bench.configurations, loaded.bench.processes) == (("canonical",), None)
+    assert loaded.bench.providers == ("CPUExecutionProvider",)
     assert loaded.hooks.post_activate == ()
 
 
@@ -36,6 +38,16 @@ def test_everything_is_read(tmp_path: Path) -> None:
     assert (loaded.policy.max_delta_wait_s, loaded.download.rate_limit_bytes_per_s) == (5.0, 1000)
     assert (loaded.children.nice, loaded.bench.tier, loaded.bench.watts) == (3, "rapid", 2.5)
     assert loaded.hooks.post_activate == ("/bin/true", "x")
+
+
+def test_benchmark_may_have_both_configurations_and_another_provider(tmp_path: Path) -> None:
+    bench = load(
+        tmp_path,
+        MINIMUM + '[bench]\nprocesses = 5\nconfigurations = ["device-default", "canonical"]\n'
+        'providers = ["XnnpackExecutionProvider", "CPUExecutionProvider"]\n',
+    ).bench
+    assert (bench.configurations, bench.processes) == (("canonical", "device-default"), 5)
+    assert bench.providers == ("XnnpackExecutionProvider", "CPUExecutionProvider")
 
 
 def test_environment_wins(tmp_path: Path) -> None:
@@ -78,6 +90,10 @@ WRONG = [
     ("children.memory_limit_mib", MINIMUM + "[children]\nmemory_limit_mib = 1\n"),
     ("children", "children = 4\n" + MINIMUM),
     ("bench.tier", MINIMUM + '[bench]\ntier = "slow"\n'),
+    ("bench.configurations", MINIMUM + '[bench]\nconfigurations = ["fastest"]\n'),
+    ("bench.configurations", MINIMUM + '[bench]\nconfigurations = ["canonical", "canonical"]\n'),
+    ("bench.processes", MINIMUM + "[bench]\nprocesses = 21\n"),
+    ("bench.providers", MINIMUM + '[bench]\nproviders = ["A", "A"]\n'),
     ("bench.enabled", MINIMUM + '[bench]\nenabled = "yes"\n'),
     ("tls.ca_file", MINIMUM + '[tls]\nca_file = "/does/not/exist"\n'),
     ("hooks.post_activate", MINIMUM + '[hooks]\npost_activate = "reboot"\n'),

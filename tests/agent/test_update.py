@@ -207,6 +207,26 @@ def test_benchmark_after_activation_is_reported(device: Device, server: StandIn)
     assert server.requests("POST", "reports") == []
 
 
+def test_each_configuration_is_a_report_of_its_own(device: Device, server: StandIn) -> None:
+    device.configure('[bench]\nenabled = true\ntier = "smoke"\nconfigurations = ["canonical", "device-default"]\n')
+    server.entries = [entry(server, OLD)]
+    device.cycle()
+    named = {message["report"]["runtime"]["configuration"] for message in server.reports.values()}
+    assert (named, len(server.reports)) == ({"canonical", "device-default"}, 2)
+
+
+def test_benchmark_that_fails_leaves_the_model_active_and_is_not_tried_again(
+    device: Device, server: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    device.configure('[bench]\nenabled = true\ntier = "smoke"\nproviders = ["QNNExecutionProvider"]\n')
+    server.entries = [entry(server, OLD)]
+    device.cycle()
+    slugs = [vars(record)["slug"] for record in caplog.records if record.msg == "benchmark_failed"]
+    assert slugs == ["provider-unavailable"]
+    assert (server.reports, device.state()["benchmark"]) == ({}, None)
+    assert device.current() == sha256(OLD.model)
+
+
 def test_hook_is_told_after_the_switch(device: Device, server: StandIn, tmp_path: Path) -> None:
     told = tmp_path / "told"
     hook = json.dumps(
