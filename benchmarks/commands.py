@@ -21,6 +21,7 @@ from benchmarks.configurations import (
 )
 from benchmarks.errors import BenchmarkError, RuntimeMissing, error_classes
 from benchmarks.runner import run_benchmark
+from benchmarks.side_by_side import ROUNDS, as_json, candidates_of, comparisons_of, lines, measure_by_turns
 from benchmarks.table import table
 from benchmarks.tiers import TIER_NAMES, TIERS, Tier
 
@@ -44,6 +45,15 @@ EPILOG = "\n".join(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("model", metavar="MODEL.onnx", type=Path)
+    parser.add_argument(
+        "--compare",
+        metavar="OTHER.onnx",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="measure these models too, by turns, and say where MACs, bytes and picojoules prefer another one than the "
+        f"measurement does (needs onnx; {ROUNDS} processes of each without --processes)",
+    )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--tier", choices=TIER_NAMES, default="rapid", help="how long to measure (default: rapid)")
     parser.add_argument("--samples", metavar="S.npz", type=Path, help="inputs, golden outputs and labels to use")
@@ -78,33 +88,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Benchmark and print; the exit code. What goes wrong is one line on standard error."""
+    models = [args.model, *args.compare]
     try:
-        report = _measure(args)
+        answer, readable = _compared(args, models) if args.compare else _measured(args)
     except BenchmarkError as error:
-        print(f"{args.model.name}: {error}", file=sys.stderr)
+        print(f"{', '.join(model.name for model in models)}: {error}", file=sys.stderr)
         return error.exit_code
-    if args.json:
-        print(json.dumps(report))
-    else:
-        print("\n".join(table(report, args.model.name)))
+    print(json.dumps(answer) if args.json else "\n".join(readable))
     return 0
 
 
-def _measure(args: argparse.Namespace) -> dict[str, Any]:
+def _measured(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
+    """The report, and the same for a person."""
+    artifact = _static(args.model, args.shape) if args.static else None
+    report = _measure(args, args.model, artifact, processes=args.processes)
+    return report, table(report, args.model.name)
+
+
+def _compared(args: argparse.Namespace, models: Sequence[Path]) -> tuple[dict[str, Any], list[str]]:
+    """The reports of all models and the verdicts, and the same for a person."""
+    artifacts = {model: _static(model, args.shape) for model in models}
+    reports = measure_by_turns(
+        models,
+        lambda model: _measure(args, model, artifacts[model], processes=1),
+        rounds=args.processes or ROUNDS,
+    )
+    candidates = candidates_of(reports)
+    comparisons = comparisons_of(candidates)
+    return as_json(reports, comparisons), list(lines(reports, candidates, comparisons))
+
+
+def _measure(
+    args: argparse.Namespace, model: Path, artifact: Mapping[str, Any] | None, *, processes: int | None
+) -> dict[str, Any]:
     tier: Tier = args.tier
-    shapes = dict(args.shape)
     return run_benchmark(
-        args.model,
+        model,
         tier=tier,
         samples=args.samples,
-        shapes=shapes,
+        shapes=dict(args.shape),
         configuration=_configuration(args),
         providers=tuple(args.provider or DEFAULT_PROVIDERS),
-        processes=args.processes,
+        processes=processes,
         timeout_s=args.timeout or TIERS[tier].max_duration_s + _STARTUP_S,
         memory_limit_bytes=args.memory_limit_mib and args.memory_limit_mib * 2**20,
         watts=args.watts,
-        artifact=_static(args.model, shapes) if args.static else None,
+        artifact=artifact,
         device_class=args.device_class,
     )
 
@@ -121,12 +150,12 @@ def _configuration(args: argparse.Namespace) -> Configuration:
     return named if wanted == named else replace(wanted, name="custom")
 
 
-def _static(model: Path, shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+def _static(model: Path, shapes: Sequence[tuple[str, tuple[int, ...]]]) -> dict[str, Any]:
     try:
         from benchmarks.static_cost import count_static_cost
     except ModuleNotFoundError as error:
-        raise RuntimeMissing(f"--static needs {error.name}: pip install 'smallfleet[server]'") from error
-    return count_static_cost(model, shapes=shapes).as_artifact()
+        raise RuntimeMissing(f"counting a graph needs {error.name}: pip install 'smallfleet[server]'") from error
+    return count_static_cost(model, shapes=dict(shapes)).as_artifact()
 
 
 def _shape(text: str) -> tuple[str, tuple[int, ...]]:

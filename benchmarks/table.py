@@ -48,27 +48,33 @@ def _validity(validity: Mapping[str, Any]) -> str:
 
 
 def _processes(replication: Mapping[str, Any]) -> str:
-    medians = ", ".join(_ns(median) for median in replication["p50_ns"])
+    medians = ", ".join(duration(median) for median in replication["p50_ns"])
     if replication["p50_cv"] is None:
         return f"1, p50 {medians}"
     interval = replication["p50_ci95"]
-    certainty = f", 95 % CI {_ns(interval[0])} to {_ns(interval[1])}" if interval else ""
+    certainty = f", 95 % CI {duration(interval[0])} to {duration(interval[1])}" if interval else ""
     return f"{replication['processes']}, p50 {medians} (CV {100 * replication['p50_cv']:.2f} %{certainty})"
 
 
 def _times(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     latency, cold = report["latency"], report["cold_start"]
     interval = latency["p50_ci95"]
-    certainty = f" (95 % CI {_ns(interval[0])} to {_ns(interval[1])})" if interval else ""
-    yield "latency", f"p50 {_ns(latency['p50'])}{certainty}, mean {_ns(latency['mean'])}, max {_ns(latency['max'])}"
+    certainty = f" (95 % CI {duration(interval[0])} to {duration(interval[1])})" if interval else ""
+    yield (
+        "latency",
+        f"p50 {duration(latency['p50'])}{certainty}, mean {duration(latency['mean'])}, max {duration(latency['max'])}",
+    )
     tails = [
-        f"{key} {_ns(latency[key])}, at most {_ns(latency[f'{key}_upper99'])} with 99 % confidence"
+        f"{key} {duration(latency[key])}, at most {duration(latency[f'{key}_upper99'])} with 99 % confidence"
         if latency[key] is not None
         else f"{key} {report['reasons'][f'/latency/{key}']}"
         for key in ("p90", "p99")
     ]
     yield from (("tail", tail) for tail in tails)
-    yield "CPU", f"{_ns(latency['cpu_ns_per_inference'])} per inference, share {report['contention']['cpu_share']:.3f}"
+    yield (
+        "CPU",
+        f"{duration(latency['cpu_ns_per_inference'])} per inference, share {report['contention']['cpu_share']:.3f}",
+    )
     steps = [
         f"{step} {cold[f'{step}_ms']:.1f}" for step in ("import", "file_read", "session_create", "first_inference")
     ]
@@ -117,7 +123,8 @@ def _static(static: Mapping[str, Any]) -> str:
     return f"MACs {macs}; parameters {static['param_bytes'] / 1e6:.3f} MB, activations {activations}{uncounted}"
 
 
-def _ns(value: float) -> str:
+def duration(value: float) -> str:
+    """Nanoseconds in the unit a person would use."""
     for unit, scale in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
         if value >= scale:
             return f"{value / scale:.3g} {unit}"
