@@ -117,17 +117,18 @@ class Handler(BaseHTTPRequestHandler):
 
     def send_range(self, content: bytes, most: int | None = None) -> None:
         """Serve an artifact as the server does; with `most`, cut the connection after that many bytes."""
-        start, total = 0, len(content)
+        start, end, total = 0, len(content), len(content)
         wanted = self.headers.get("Range")
         if wanted is not None and self.headers.get("If-Range") in (None, f'"{sha256(content)}"'):
-            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
-        self.send_response(206 if start else 200)
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
-        self.send_header("Content-Length", str(total - start))
+            first, _, last = wanted.removeprefix("bytes=").partition("-")
+            start, end = int(first), min(total, int(last) + 1) if last else total
+        self.send_response(206 if end - start < total else 200)
+        if end - start < total:
+            self.send_header("Content-Range", f"bytes {start}-{end - 1}/{total}")
+        self.send_header("Content-Length", str(end - start))
         self.send_header("ETag", f'"{sha256(content)}"')
         self.end_headers()
-        body = content[start:] if most is None else content[start : start + most]
+        body = content[start:end] if most is None else content[start : min(end, start + most)]
         self.wfile.write(body)
         if most is not None:
             self.close_connection = True
