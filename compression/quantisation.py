@@ -24,7 +24,7 @@ class ImageReader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime h
         return next(self._batches, None)
 
 
-def quantise_int8(source: Path, target: Path, calibration: NDArray[np.float32]) -> None:
+def quantise_int8(source: Path, target: Path, calibration: NDArray[np.float32], *, batch: int = 64) -> None:
     """Write `target`: `source` with int8 weights (one scale per output channel) and uint8 activations.
 
     The graph keeps `QuantizeLinear`/`DequantizeLinear` pairs, so any execution provider may fuse them as it can.
@@ -36,7 +36,7 @@ def quantise_int8(source: Path, target: Path, calibration: NDArray[np.float32]) 
         quantize_static(
             prepared,
             target,
-            ImageReader(input_name, calibration),
+            ImageReader(input_name, calibration, batch),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             activation_type=QuantType.QUInt8,
