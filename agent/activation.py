@@ -100,7 +100,8 @@ class Activation:
             self.paths.switch_current(back_to)
             subject = Subject.of_slot(self.record.model, self.paths, back_to)
         self._call(Hook.POST_ACTIVATE, subject)
-        self.record.roll_back(setback, current=back_to)
+        # What is not well here is not tried again in this rollout, so that nothing goes round in circles; what only rotted is.
+        self.record.roll_back(setback, current=back_to, permanent=setback.stage == "health")
 
     def _go_back(self, setback: Setback) -> Pending:
         """From here on the step back is finished, whatever happens."""
@@ -128,6 +129,8 @@ class Activation:
             pending=None,
             failures=tuple(one for one in state.failures if one.sha256 != target.sha256),
             benchmark=DueBenchmark(target.sha256, pending.attempt) if is_measured else None,
+            verified=self.record.clock.now(),
+            damaged=None,
         )
         self.record.commit(line, ("activated", {"previous": pending.replaces}))
 

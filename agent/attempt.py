@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Self, cast
 
 from agent import decide as decisions
-from agent import shadow, slots, smoke
+from agent import shadow, slots, smoke, soundness
 from agent.activation import Activation
 from agent.clock import Clock
 from agent.conditions import Conditions
@@ -81,7 +81,7 @@ class Line:
             Unauthenticated: so does it, should the device be let in again.
             DiskRefused: not even the failure could be written down.
         """
-        held = slots.held_models(self.layout, self.config.models)
+        held = slots.held_models(self.layout, self.config.models) - {self.record.state.damaged}
         now = self.clock.now()
 
         def decided(seen: Conditions) -> Action | LookAt:
@@ -104,11 +104,19 @@ class Line:
         return 0 if pending is None or pending.offer is None else self.fetching.needed_bytes()
 
     def finish_switch(self) -> None:
-        """Bring an activation whose link was replaced to its end, which needs nobody's word."""
+        """Bring an activation whose link was replaced to its end, and look after the slots: that needs nobody's word."""
         pending = self.record.state.pending
         if pending is not None and pending.stage is Stage.SWITCHING and self.activation.is_switched:
             with self._failures_of_the_disk():
                 self.activation.go_on()
+        self._finish()
+        try:
+            soundness.examine(self.record, self.layout.line(self.model))
+        except OSError as error:
+            # A disk that is full must not keep the device from hearing the server: another cycle looks again.
+            if error.errno not in DISK_ERRNOS:
+                raise
+            log.warning("not_examined", extra={"model": self.model, "why": str(error)})
         self._finish()
 
     def _finish(self) -> None:

@@ -36,7 +36,7 @@ def collect(layout: Layout, state: State) -> None:
 
 def _kept_models(line: LineState) -> set[str]:
     replaced = None if line.pending is None else line.pending.replaces
-    return {sha256 for sha256 in (line.current, line.previous, replaced) if sha256 is not None}
+    return {sha256 for sha256 in (line.current, line.damaged, line.previous, replaced) if sha256 is not None}
 
 
 def _waiting_failures(line: LineState, wanted: str | None) -> tuple[Failure, ...]:

@@ -48,11 +48,11 @@ class Record:
             raise RuntimeError(f"{self.model}: this step needs a chosen way")
         return offer
 
-    def commit(self, line: LineState, *events: Event) -> None:
-        """Make the line's new state durable with its events, numbered on from the attempt's count."""
+    def commit(self, line: LineState, *events: Event, of: Pending | None = None) -> None:
+        """Make the line's new state durable with its events, numbered on from the count of the attempt that they are of."""
         documents = []
         if events:
-            pending = line.pending or self.pending
+            pending = of or line.pending or self.pending
             documents = [self._event(pending, index, event) for index, event in enumerate(events)]
             if line.pending is not None:
                 line = replace(line, pending=replace(pending, seq=pending.seq + len(events)))
@@ -70,14 +70,14 @@ class Record:
         With `keep`, what was fetched stays for the next attempt at the same target, as long as the server wants that.
         """
         line = self._failed(setback, permanent=permanent, keeps=self.pending.artifacts() if keep else ())
-        self.commit(line, *events, _failed(setback, permanent=permanent))
+        self.commit(line, *events, failed_event(setback, permanent=permanent))
 
-    def roll_back(self, setback: Setback, *, current: str | None) -> None:
-        """Close an attempt whose model was current and is not any more: for good, so that nothing goes round in circles."""
-        line = self._failed(setback, permanent=True)
+    def roll_back(self, setback: Setback, *, current: str | None, permanent: bool) -> None:
+        """Close an attempt whose model was current and is not any more."""
+        line = self._failed(setback, permanent=permanent)
         # `previous` is a model that was healthy here; where the target was it, it is not.
         previous = None if line.previous in (self.pending.target.sha256, current) else line.previous
-        event = _failed(setback, permanent=True)
+        event = failed_event(setback, permanent=permanent)
         if current is not None:
             event = "rolled_back", {"to": current, "reason": setback.reason, "detail": setback.detail[:MAX_DETAIL]}
         self.commit(replace(line, current=current, previous=previous), event)
@@ -96,7 +96,7 @@ class Record:
     def abandon(self, setback: Setback) -> None:
         """Close an attempt that the server no longer wants; one that was never told of ends without a word."""
         told = self.pending.seq > 0
-        events = [_failed(setback, permanent=False)] if told else []
+        events = [failed_event(setback, permanent=False)] if told else []
         self.commit(replace(self.state, pending=None), *events)
 
     def note_refusal(self, refused: Refused | None) -> None:
@@ -139,7 +139,8 @@ def _is_news(known: Refusal | None, refused: Refused | None) -> bool:
     return told != (None if refused is None else (refused.rule, refused.detail))
 
 
-def _failed(setback: Setback, *, permanent: bool) -> Event:
+def failed_event(setback: Setback, *, permanent: bool) -> Event:
+    """The final event of an attempt that failed."""
     return "failed", {
         "stage": setback.stage,
         "reason": setback.reason,

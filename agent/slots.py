@@ -6,8 +6,9 @@ is left, whose model is used again when its digest is right.
 """
 
 import json
+import logging
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from agent import children, disk, wire
 from agent.config import Children
 from agent.errors import DISK_FULL, ApplyFailed, DiskRefused, WireInvalid
 from agent.layout import CONTRACT_FILE, MANIFEST_FILE, MODEL_FILE, Layout, LinePaths, sha256_of
-from agent.wire import Offer, Target, Way
+from agent.wire import Blob, Offer, Target, Tolerances, Way
 
 MANIFEST_SCHEMA = "smallfleet-manifest/1"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +32,14 @@ class Built:
 
 
 def is_complete(paths: LinePaths, sha256: str) -> bool:
-    """Whether a slot is there with all its files and the model has its digest."""
+    """Whether a slot is there with all its files and the model has its digest; one that cannot be read has not."""
     slot = paths.slot(sha256)
     files = (slot / MODEL_FILE, slot / CONTRACT_FILE, slot / MANIFEST_FILE)
-    return all(file.is_file() for file in files) and sha256_of(files[0]) == sha256
+    try:
+        return all(file.is_file() for file in files) and sha256_of(files[0]) == sha256
+    except OSError as error:
+        log.warning("slot_unreadable", extra={"sha256": sha256, "why": str(error)})
+        return False
 
 
 def is_built(paths: LinePaths, sha256: str) -> bool:
@@ -83,9 +90,21 @@ def build(
             raise
     disk.replace_file(building / CONTRACT_FILE, contract)
     disk.replace_file(building / MANIFEST_FILE, json.dumps(_manifest(model, target), indent=1).encode())
-    disk.remove_tree(paths.slot(target.sha256))
-    disk.rename(building, paths.slot(target.sha256))
+    _put_in_place(building, paths.slot(target.sha256))
     return built
+
+
+def _put_in_place(building: Path, slot: Path) -> None:
+    """Give a slot its final name; one that is there is damaged, and is mended file by file, since it may be served at this moment.
+
+    The model comes last: should power fail before it, everything else of the build is still here.
+    """
+    if slot.is_dir():
+        for name in (CONTRACT_FILE, MANIFEST_FILE, MODEL_FILE):
+            disk.rename(building / name, slot / name)
+        disk.remove_tree(building)
+    else:
+        disk.rename(building, slot)
 
 
 def discard(paths: LinePaths, sha256: str) -> None:
@@ -100,6 +119,16 @@ def sample_set_of(paths: LinePaths, sha256: str) -> str | None:
         return wire.parse_sha256(manifest["sample_set"]["sha256"])
     except (FileNotFoundError, WireInvalid, KeyError, TypeError):
         return None
+
+
+def target_of(paths: LinePaths, sha256: str) -> Target:
+    """What a slot was the target of, by its manifest; where that is damaged too, no more than its digest."""
+    try:
+        manifest = wire.parse_json((paths.slot(sha256) / MANIFEST_FILE).read_bytes(), MANIFEST_FILE)
+        target = wire.parse_target(manifest, max_artifact_bytes=wire.ANY_SIZE)
+    except (OSError, WireInvalid):
+        return Target("unknown", "unknown", sha256, 0, Blob(sha256, 0), None, Tolerances())
+    return replace(target, sha256=sha256)
 
 
 def _make_model(

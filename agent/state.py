@@ -18,8 +18,6 @@ from agent.errors import WireInvalid
 from agent.wire import Offer, Target, Way
 
 SCHEMA = "smallfleet-agent-state/1"
-# What was checked against the device's cap when it came is not checked against it again.
-_ANY_SIZE = 1 << 62
 
 
 class Stage(StrEnum):
@@ -110,7 +108,11 @@ class DueBenchmark:
 
 @dataclass(frozen=True, slots=True)
 class LineState:
-    """One model line on this device. `refused` is the rule that its attempt waits for."""
+    """One model line on this device. `refused` is the rule that its attempt waits for.
+
+    `verified` is when the bytes of the slots were last looked at; `damaged` the digest of a slot that is served, for want of
+    another, though its bytes are not that: it counts as no model.
+    """
 
     current: str | None = None
     previous: str | None = None
@@ -118,6 +120,8 @@ class LineState:
     failures: tuple[Failure, ...] = ()
     benchmark: DueBenchmark | None = None
     refused: Refusal | None = None
+    verified: Instant | None = None
+    damaged: str | None = None
 
     @property
     def waits_for(self) -> Refusal | None:
@@ -211,6 +215,8 @@ def _line_document(line: LineState) -> dict[str, Any]:
         "failures": [asdict(failure) for failure in line.failures],
         "benchmark": None if line.benchmark is None else asdict(line.benchmark),
         "refused": None if line.refused is None else asdict(line.refused),
+        "verified": None if line.verified is None else asdict(line.verified),
+        "damaged": line.damaged,
     }
 
 
@@ -225,6 +231,9 @@ def _line(document: Mapping[str, Any]) -> LineState:
         failures=tuple(_failure(one) for one in document["failures"]),
         benchmark=None if document["benchmark"] is None else _due_benchmark(document["benchmark"]),
         refused=_refusal(document.get("refused")),
+        # Not in the documents of earlier versions.
+        verified=None if document.get("verified") is None else Instant(**document["verified"]),
+        damaged=_optional_sha256(document.get("damaged")),
     )
 
 
@@ -232,7 +241,7 @@ def _pending(document: Mapping[str, Any]) -> Pending:
     return Pending(
         attempt=str(document["attempt"]),
         rollout=wire.parse_rollout(document["rollout"]),
-        target=wire.parse_target(document["target"], max_artifact_bytes=_ANY_SIZE),
+        target=wire.parse_target(document["target"], max_artifact_bytes=wire.ANY_SIZE),
         since=Instant(**document["since"]),
         stage=Stage(document["stage"]),
         offer=None if document["offer"] is None else _offer(document["offer"]),
@@ -251,7 +260,7 @@ def _pending(document: Mapping[str, Any]) -> Pending:
 def _offer(document: Mapping[str, Any]) -> Offer:
     if document["way"] == Way.PREVIOUS:
         return Offer(Way.PREVIOUS, wire.parse_sha256(document["sha256"]), 0)
-    offer = wire.parse_offer(document, max_artifact_bytes=_ANY_SIZE)
+    offer = wire.parse_offer(document, max_artifact_bytes=wire.ANY_SIZE)
     if offer is None:
         raise WireInvalid(f"state holds a way that this agent does not know: {document['way']!r}")
     return offer

@@ -80,6 +80,8 @@ class Store:
         """Fill in what the disk knows better than the document."""
         paths = self._layout.line(model)
         current = paths.read_current()
+        if current == line.damaged:
+            current = None
         previous = line.previous
         if previous == current or (previous is not None and not paths.model(previous).is_file()):
             previous = None

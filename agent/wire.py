@@ -22,6 +22,8 @@ MAX_WAYS = 32
 MAX_NUMBER = 1e30
 MAX_POLL_AFTER_S = 86_400.0
 MAX_WAIT_S = 30 * 86_400.0
+# For what was checked against the device's cap when it came, and is read back from the device's own disk.
+ANY_SIZE = 1 << 62
 
 
 class Way(StrEnum):
