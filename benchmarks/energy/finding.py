@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.energy import acpi_meter, battery, hwmon_energy, input_rail, rapl
+from benchmarks.energy import acpi_meter, battery, hwmon_energy, input_rail, pi5_pmic, rapl
 from benchmarks.energy.cpu_time import CpuTime
 from benchmarks.energy.meter import EnergyMeter, EnergyUnreadable
 from benchmarks.report import Absent
@@ -14,6 +14,7 @@ _FINDERS: tuple[Callable[[Path], EnergyMeter | Absent], ...] = (
     input_rail.find,
     acpi_meter.find,
     rapl.find,
+    pi5_pmic.find,
     battery.find,
 )
 
@@ -26,7 +27,7 @@ def find_meter(
     Args:
         longest_window_s: what the run can give; a meter too slow for that is passed over.
         watts: power of one busy core, of this class of device.
-        root: where `/sys` is.
+        root: where `/sys` and `/dev` are.
     """
     reasons = []
     for find in _FINDERS:

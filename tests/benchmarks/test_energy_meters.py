@@ -1,6 +1,8 @@
 """Each kind of meter on a tree of files as the kernel's documents describe them. UNTESTED ON HARDWARE."""
 
+import fcntl
 import os
+import struct
 import subprocess
 import sys
 import tempfile
@@ -12,6 +14,7 @@ from benchmarks.energy import EnergyMeter, EnergyUnreadable, find_meter
 from benchmarks.energy.integral import counted
 from benchmarks.report import Absent
 from tests.benchmarks.energy_trees import (
+    PMIC_ANSWER,
     RAPL_RANGE_UJ,
     Tree,
     acpi_meter,
@@ -69,7 +72,7 @@ def test_a_broken_meter_leaves_the_place_to_the_next(tmp_path: Path) -> None:
 def test_no_meter_and_no_watts_says_all_that_was_looked_for(tmp_path: Path) -> None:
     assert _reason(tmp_path) == (
         "no energy register in /sys/class/hwmon; no shunt monitor on I2C; no ACPI power meter; "
-        "no RAPL domain in /sys/class/powercap; no battery; no watts given"
+        "no RAPL domain in /sys/class/powercap; no Raspberry Pi firmware; no battery; no watts given"
     )
 
 
@@ -274,6 +277,63 @@ def test_rapl_that_only_root_may_read_says_so_and_where_to_look() -> None:
         )
 
     assert "energy_uj is readable for root only; docs/energy.md says how to change that" in done.stdout
+
+
+# --- Raspberry Pi 5
+
+
+def _firmware(monkeypatch: pytest.MonkeyPatch, answer: str) -> list[tuple[int, bytes]]:
+    """A firmware that answers every property message with `answer`, in the layout of raspberrypi/utils' vcgencmd.c; what it was asked."""
+    asked = []
+
+    def ioctl(_: int, request: int, message: bytearray) -> int:
+        asked.append((request, bytes(message)))
+        message[24 : 24 + 1024] = answer.encode()[:1024].ljust(1024, b"\0")
+        return 0
+
+    monkeypatch.setattr(fcntl, "ioctl", ioctl)
+    return asked
+
+
+def test_pi_5_rails_are_volts_times_amperes_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = _firmware(monkeypatch, PMIC_ANSWER)
+
+    meter = _found(tmp_path, {"dev/vcio": ""})
+    rails = meter.read()
+
+    assert (meter.source.method, meter.source.tier, meter.source.scope) == ("pmic", 3, "rails")
+    assert len(rails) == 12
+    # 9.76 W of the core; of the system's rails .207, .290, .194 and .263 W; .069 W of HDMI; .016 W in all others.
+    assert max(rails) == round(10.87674 * 0.8974594 * 1e6)
+    assert sum(rails) == pytest.approx(10.80e6, rel=0.001)
+    request, message = asked[-1]
+    assert request == (0xC0086400 if struct.calcsize("P") == 8 else 0xC0046400)
+    assert struct.unpack_from("=6I", message) == (6 * 4 + 1024 + 4, 0, 0x00030080, 1024, 0, 0)
+    assert message[24:].startswith(b"pmic_read_adc\0")
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ('error=1 error_msg="Command not registered"', "the firmware measures no rails: error=1"),
+        ("", "the firmware measures no rails"),
+        ("VDD_CORE_A current(7)=0.75012000A\n", "the firmware gave no voltage of VDD_CORE"),
+        ("VDD_CORE_A current(7)=nanA\nVDD_CORE_V volt(15)=1V\n", "the firmware showed nan"),
+        ("VDD_CORE_A current(7)=fastA\n", "the firmware's answer makes no sense"),
+        (PMIC_ANSWER[: len(PMIC_ANSWER) // 2], "the firmware gave no voltage of"),
+    ],
+)
+def test_pi_without_rails_or_with_half_an_answer_measures_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, reason: str
+) -> None:
+    _firmware(monkeypatch, answer)
+
+    assert reason in _reason(tmp_path, {"dev/vcio": ""})
+
+
+def test_device_that_is_no_firmware_is_a_reason(tmp_path: Path) -> None:
+    """A plain file refuses the message as a wrong device would: ENOTTY."""
+    assert "dev/vcio cannot be asked: Inappropriate ioctl for device" in _reason(tmp_path, {"dev/vcio": ""})
 
 
 # --- batteries
