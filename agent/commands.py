@@ -23,6 +23,7 @@ from agent.outbox import Outbox
 from agent.policy import without_link_rules, without_rules
 from agent.state import LineState, State
 from agent.store import read_state
+from agent.unit import unit
 
 TOKEN_VARIABLE = "SMALLFLEET_ENROLLMENT_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -58,6 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--token", help=f"the token; without it, the variable {TOKEN_VARIABLE}, which `ps` does not show"
     )
     token.add_argument("--token-file", type=Path, help="a file that holds the token")
+    service = actions.add_parser("systemd-unit", parents=[shared], help="print the unit of a systemd service for `run`")
+    service.add_argument("--user", default="smallfleet", help="whom it runs as (%(default)s); make this user first")
     install = actions.add_parser("install", parents=[shared], help="install from a bundle, with no link")
     install.add_argument("bundle", type=Path, metavar="BUNDLE")
     install.add_argument(
@@ -74,7 +77,14 @@ def run(args: argparse.Namespace) -> int:
     logs.configure(args.log_level)
     config = configuration.load(args.config)
     layout = Layout(config.state_dir)
-    commands = {"run": _run, "once": _once, "status": _status, "enroll": _enroll, "install": _install}
+    commands = {
+        "run": _run,
+        "once": _once,
+        "status": _status,
+        "enroll": _enroll,
+        "install": _install,
+        "systemd-unit": _systemd_unit,
+    }
     try:
         return commands[args.action](args, config, layout)
     except BrokenPipeError:
@@ -87,6 +97,11 @@ def _run(args: argparse.Namespace, _config: Config, _layout: Layout) -> int:
     """Become the daemon, which looks at the rest by itself."""
     command = children.python_module("agent.daemon", str(args.config), args.log_level)
     os.execv(command[0], command)  # noqa: S606 - our own interpreter, no shell
+
+
+def _systemd_unit(args: argparse.Namespace, config: Config, _layout: Layout) -> int:
+    sys.stdout.write(unit(config_file=args.config, state_dir=config.state_dir, user=args.user))
+    return 0
 
 
 def _once(_args: argparse.Namespace, config: Config, layout: Layout) -> int:

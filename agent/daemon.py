@@ -4,6 +4,7 @@ A program of its own, so that what only reads a command line is not in memory fo
 are three quarters of a mebibyte.
 """
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -11,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from agent import cgroup, identity, logs
 from agent import config as configuration
-from agent import identity, logs
 from agent.clock import Clock
 from agent.config import Config
 from agent.errors import ending, of_local_failure
@@ -21,6 +22,7 @@ from agent.loop import Agent
 from agent.outbox import Outbox
 from agent.store import Store
 from agent.vigil import vigil
+from benchmarks.confine import own_group
 
 # Hashing the largest model on a slow card; the rest of a step is children, whose limit comes on top.
 UNSPOKEN_S = 300.0
@@ -61,6 +63,7 @@ def run(config: Config) -> int:
     layout = Layout(config.state_dir)
     try:
         with opened(config, layout, identity.read(layout).credential) as agent:
+            cgroup.share_out(os.environ, memory_limit_mib=config.children.memory_limit_mib, group=own_group())
             vigil.start(UNSPOKEN_S + config.children.timeout_s)
             agent.run(vigil.sleep)
     except StopRequested:

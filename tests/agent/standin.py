@@ -54,6 +54,8 @@ class StandIn:
     misbehave: deque[Callable[["Handler", bytes], None]] = field(default_factory=deque)
     poll_body: bytes | None = None
     refuse_events: set[str] = field(default_factory=set)
+    # Of each TLS connection, whether it took up an earlier session.
+    resumed: list[bool] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -132,6 +134,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
         if most is not None:
             self.close_connection = True
+
+    def setup(self) -> None:
+        super().setup()
+        if isinstance(self.connection, ssl.SSLSocket):
+            self.state.resumed.append(bool(self.connection.session_reused))
 
     def _route(self, method: str) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import agent.http
 from agent.errors import RedirectRefused
 from agent.http import Client
 from tests.agent.device import Device, SteadyClock, entry
@@ -66,3 +67,38 @@ def test_redirect_from_https_to_http_is_refused(secure: StandIn, certificate: Pa
     [digest] = secure.artifacts
     with pytest.raises(RedirectRefused), client.open("GET", f"artifacts/sha256/{digest}", {}, seconds=5):
         pass
+
+
+def test_next_connection_resumes_the_session(secure: StandIn, certificate: Path) -> None:
+    secure.said = {}
+    client = Client(secure.url, CREDENTIAL, ca_file=certificate)
+    for _poll in range(4):
+        client.call("GET", "poll")
+        client.close()
+    assert secure.resumed == [False, True, True, True]
+
+
+def test_certificate_is_looked_at_anew_once_a_day(
+    secure: StandIn, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secure.said = {}
+    client = Client(secure.url, CREDENTIAL, ca_file=certificate)
+    monkeypatch.setattr(agent.http, "FULL_HANDSHAKE_S", 0.0)
+    for _poll in range(2):
+        client.call("GET", "poll")
+        client.close()
+    assert secure.resumed == [False, False]
+
+
+def test_server_that_forgot_the_session_is_met_with_a_full_handshake(secure: StandIn, certificate: Path) -> None:
+    """A restart with other keys, or another machine behind the same name."""
+    secure.said = {}
+    client = Client(secure.url, CREDENTIAL, ca_file=certificate)
+    client.call("GET", "poll")
+    client.close()
+    with stand_in(certificate) as other:
+        other.said = {}
+        client.server = other.url
+        client.call("GET", "poll")
+        client.close()
+        assert other.resumed == [False]
