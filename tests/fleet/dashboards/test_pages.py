@@ -3,7 +3,6 @@
 from collections import Counter
 from html.parser import HTMLParser
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
@@ -23,6 +22,7 @@ from tests.factories.people import PASSWORD, make_person
 from tests.factories.scenario import Scenario, make_artifact, make_scenario, sha
 from tests.fleet.dashboards.conftest import ClientOf
 
+NOBODY = "00000000-0000-4000-8000-000000000000"
 LISTS = ["/", "/models/", "/rollouts/", "/devices/", "/benchmarks/"]
 
 
@@ -86,7 +86,7 @@ class Page(HTMLParser):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("path", [*LISTS, "/models/digits/", f"/rollouts/{uuid4()}/", f"/devices/{uuid4()}/"])
+@pytest.mark.parametrize("path", [*LISTS, "/models/digits/", f"/rollouts/{NOBODY}/", f"/devices/{NOBODY}/"])
 def test_anonymous_is_sent_to_log_in_and_comes_back(client: Client, path: str) -> None:
     response = client.get(path)
     assert response.status_code == 302
@@ -145,7 +145,7 @@ def test_pages_have_no_inline_code_and_no_id_twice_and_label_every_field(operato
 
 def test_unknown_things_are_404_as_pages(operator: Client) -> None:
     make_scenario(0)
-    for path in ("/models/nothing/", f"/rollouts/{uuid4()}/", f"/devices/{uuid4()}/", "/benchmarks/?model=x", "/x"):
+    for path in ("/models/nothing/", f"/rollouts/{NOBODY}/", f"/devices/{NOBODY}/", "/benchmarks/?model=x", "/x"):
         response = operator.get(path, headers={"accept": "text/html"})
         assert response.status_code == 404, path
         assert "Error 404" in text_of(response)
