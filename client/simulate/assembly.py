@@ -53,7 +53,7 @@ class Blueprint:
 
 def draw_up(plan: Plan) -> list[Blueprint]:
     """Every device of the plan; the same for the same seed."""
-    draw = random.Random(plan.seed)  # noqa: S311 - a simulation, no secret
+    draw = random.Random(plan.seed)
     profiles = deal(plan.links, plan.devices, draw)
     holdings = deal(plan.holdings, plan.devices, draw)
     sound = max(0.0, 1 - plan.smoke_failures - plan.unhealthy - plan.bad_patches)
@@ -103,7 +103,7 @@ class Yard:
         return members
 
     def _enroll(self, blueprint: Blueprint) -> Member:
-        draw = random.Random(f"{self.plan.seed}/{blueprint.index}")  # noqa: S311 - a simulation, no secret
+        draw = random.Random(f"{self.plan.seed}/{blueprint.index}")
         config = self._config(blueprint)
         member, client = self._member(blueprint, config, draw)
         try:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from agent.errors import AgentError
 from client.connection import connect
-from client.demo.models import LINE, MODELS
+from client.demo.models import LINE, MODELS, DemoModel
 from client.errors import ConfigError, ServerError
 from client.output import print_json
 from client.processes import free_port
@@ -138,7 +138,11 @@ def _run_arguments(group: argparse._ArgumentGroup) -> None:
 def run(args: argparse.Namespace) -> int:
     """Simulate; 1 when the server's books differ from what the devices did."""
     links = _links(args)
-    with _server(args) as rest:
+    if args.failures + args.unhealthy + args.bad_patches > 1:
+        raise ConfigError(
+            "--failures, --unhealthy and --bad-patches are of different devices: together they add up to more than 1"
+        )
+    with _quiet_agents(), _server(args) as rest:
         outcome = _simulate(args, rest, links)
         document = outcome.document()
     if args.json:
@@ -165,8 +169,6 @@ def _simulate(args: argparse.Namespace, rest: RestClient, links: Mapping[LinkPro
     uses = Counter(blueprint.profile for blueprint in blueprints)
     ground = prepare(rest, args.model, uses)
     yard = Yard.open(rest.server, ground, plan, report)
-    # The agent's own log lines are about one device; of ten thousand, only defects are worth a line.
-    logging.getLogger("agent").setLevel(logging.CRITICAL)
     before_bytes, began = _memory_bytes(), time.monotonic()
     say(f"enrolling {plan.devices:,} devices")
     members = yard.enroll_all(blueprints, args.connections, say)
@@ -196,6 +198,18 @@ def _simulate(args: argparse.Namespace, rest: RestClient, links: Mapping[LinkPro
     return Outcome(plan, ground, started, yard.traffic, simulation, clockwork)
 
 
+@contextlib.contextmanager
+def _quiet_agents() -> Iterator[None]:
+    """The agent's own log lines are about one device; of ten thousand, only defects are worth a line."""
+    log = logging.getLogger("agent")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+
+
 def say(text: str) -> None:
     """Tell what happens, beside the result: on standard error."""
     print(text, file=sys.stderr, flush=True)
@@ -210,15 +224,30 @@ def _server(args: argparse.Namespace) -> Iterator[RestClient]:
         return
     if args.model != LINE:
         raise ConfigError(f"a server of the simulation's own has only the model line {LINE}: --model needs --server")
+    models = _named(args)
     with tempfile.TemporaryDirectory(prefix="smallfleet-simulate-") as home:
         say(f"starting a server in {home}")
         # Last-seen is noise here, and ten thousand first polls would otherwise write it often.
         environment = {"SMALLFLEET_POLL_AFTER_S": str(OWN_POLL_AFTER_S), "SMALLFLEET_LAST_SEEN_FLUSH_S": "30"}
         with Stack(Path(home), port=free_port(), environment=environment) as stack:
-            for model in MODELS:
+            for model in models:
                 stack.cli("publish", *model.publish_arguments())
             with stack.rest() as rest:
                 yield rest
+
+
+def _named(args: argparse.Namespace) -> list[DemoModel]:
+    """The models of the demo that --to and --from name.
+
+    Raises:
+        ConfigError: the demo has no such model.
+    """
+    known = {f"{model.version}/{model.variant}": model for model in MODELS}
+    names = {args.to, *parse_shares(args.holding, "--from")} - {NOTHING}
+    unknown = sorted(names - set(known))
+    if unknown:
+        raise ConfigError(f"a server of the simulation's own has no {unknown[0]}, only {', '.join(known)}")
+    return [model for name, model in known.items() if name in names]
 
 
 def _links(args: argparse.Namespace) -> dict[LinkProfile, float]:

@@ -92,7 +92,7 @@ class VirtualLine:
             case decisions.Observe():
                 self._observe()
             case decisions.StepBack(setback):
-                record.roll_back(setback, current=record.pending.replaces)
+                record.roll_back(setback, current=record.pending.replaces, permanent=True)
             case decisions.GiveUp(setback, permanent):
                 record.give_up(setback, permanent=permanent)
             case Idle() | WaitForDelta():

@@ -121,7 +121,7 @@ def parse_shares(text: str, option: str) -> dict[str, float]:
     parts = [part.strip().rpartition("=") for part in text.split(",")]
     shares: dict[str, float] = {}
     for name, equals, value in parts:
-        if not equals and len(parts) == 1:
+        if value and not equals and len(parts) == 1:
             return {value: 1.0}
         try:
             share = float(value)

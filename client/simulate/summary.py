@@ -246,8 +246,7 @@ def as_text(document: Mapping[str, Any]) -> str:
         f"{fleet['devices']:,} devices: "
         + ", ".join(f"{fleet[state]:,} {state.replace('_', ' ')}" for state in states),
         f"up to date after: {reached} (virtual time; it ended after {_duration(fleet['virtual_s'])})",
-        f"attempts {fleet['attempts']:,}, fallbacks {fleet['fallbacks']:,}, resumes {fleet['resumes']:,}; "
-        + ", ".join(f"{cut} {many:,}" for cut, many in fleet["cuts"].items()),
+        ", ".join(f"{name} {many:,}" for name, many in _trouble(fleet)),
         _ledger(fleet["ledger"]),
         "",
         _table("link way requests bytes money", fleet["ledger"]["by_link_and_way"]),
@@ -260,6 +259,10 @@ def as_text(document: Mapping[str, Any]) -> str:
         _real_time(server, simulator),
     ]
     return "\n".join(parts)
+
+
+def _trouble(fleet: Mapping[str, Any]) -> list[tuple[str, int]]:
+    return [*((name, fleet[name]) for name in ("attempts", "fallbacks", "resumes")), *fleet["cuts"].items()]
 
 
 def _ledger(ledger: Mapping[str, Any]) -> str:
