@@ -5,24 +5,20 @@ without a link.
 """
 
 import argparse
-import fcntl
 import json
 import os
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from agent import __version__, children, identity, logs
+from agent import children, identity, logs
 from agent import config as configuration
+from agent.clock import Clock
 from agent.config import Config
 from agent.daemon import StopRequested, opened
 from agent.errors import NotEnrolled, of_local_failure
 from agent.layout import Layout
-from agent.outbox import Outbox
 from agent.policy import without_link_rules, without_rules
-from agent.state import LineState, State
-from agent.store import read_state
 from agent.unit import unit
 
 TOKEN_VARIABLE = "SMALLFLEET_ENROLLMENT_TOKEN"  # noqa: S105 - the name of a variable
@@ -145,82 +141,8 @@ def _token(args: argparse.Namespace) -> str:
 
 
 def _status(args: argparse.Namespace, config: Config, layout: Layout) -> int:
-    found = status(config, layout)
-    sys.stdout.write(json.dumps(found, indent=1) + "\n" if args.json else _described(found))
+    from agent import status  # here, since no other command needs it
+
+    found = status.status(config, layout, Clock())
+    sys.stdout.write(json.dumps(found, indent=1) + "\n" if args.json else status.described(found))
     return 0
-
-
-def status(config: Config, layout: Layout) -> dict[str, Any]:
-    """What is on this device, read without disturbing an agent that runs."""
-    state = read_state(layout) or State(lines={})
-    try:
-        device_id = identity.read(layout).device_id
-    except NotEnrolled:
-        device_id = None
-    return {
-        "agent_version": __version__,
-        "device_id": device_id,
-        "server": config.server,
-        "running": _is_running(layout),
-        "attributes": {**(state.facts.attributes if state.facts else {}), **config.attributes},
-        "installations": [_installation(model, state, layout) for model in config.models],
-        "outbox": Outbox(layout.outbox).counts(),
-    }
-
-
-def _installation(model: str, state: State, layout: Layout) -> dict[str, Any]:
-    line = state.lines.get(model, LineState())
-    pending = line.pending
-    return {
-        "model": model,
-        "current": layout.line(model).read_current(),
-        "previous": line.previous,
-        "pending": None
-        if pending is None
-        else {
-            "attempt": pending.attempt,
-            "rollout": pending.rollout,
-            "target": pending.target.sha256,
-            "version": pending.target.version,
-            "variant": pending.target.variant,
-            "stage": pending.stage,
-            "way": None if pending.offer is None else pending.offer.way,
-            "received_bytes": 0 if pending.offer is None else layout.received_bytes(pending.offer.sha256),
-        },
-        "failures": [
-            {key: value for key, value in asdict(failure).items() if key not in ("at", "keeps")}
-            for failure in line.failures
-        ],
-    }
-
-
-def _is_running(layout: Layout) -> bool:
-    """Whether some process holds the lock."""
-    if not layout.lock.exists():
-        return False
-    descriptor = os.open(layout.lock, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
-def _described(found: dict[str, Any]) -> str:
-    running = "running" if found["running"] else "not running"
-    lines = [
-        f"device   {found['device_id'] or 'not enrolled'}  agent {found['agent_version']}  {running}",
-        f"server   {found['server']}",
-        f"outbox   {found['outbox']['events']} events, {found['outbox']['reports']} reports",
-    ]
-    for one in found["installations"]:
-        lines.append(f"{one['model']}\n  current  {one['current'] or 'none'}\n  previous {one['previous'] or 'none'}")
-        if one["pending"]:
-            pending = one["pending"]
-            lines.append(
-                f"  pending  {pending['version']}/{pending['variant']} {pending['target']}: {pending['stage']}"
-            )
-        lines.extend(f"  failed   {one['sha256']}: {one['reason']} ({one['times']}x)" for one in one["failures"])
-    return "\n".join(lines) + "\n"

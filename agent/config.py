@@ -136,6 +136,7 @@ class Config:
     models: tuple[str, ...]
     poll_interval_s: float | None = None
     allow_insecure: bool = False
+    runtime_dir: Path = Path("/run/smallfleet")
     attributes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     policy: Policy = Policy()
     download: Download = Download()
@@ -191,6 +192,7 @@ def _config(table: Table) -> Config:
         models=_models(table),
         poll_interval_s=table.optional_number("poll_interval_s", least=0.1, most=86_400),
         allow_insecure=allow_insecure,
+        runtime_dir=_absolute(table, "runtime_dir", default="/run/smallfleet"),
         attributes=MappingProxyType(table.table("attributes").text_values()),
         policy=_policy(table.table("policy")),
         download=_download(table.table("download")),

@@ -4,6 +4,7 @@ A program of its own, so that what only reads a command line is not in memory fo
 are three quarters of a mebibyte.
 """
 
+import functools
 import os
 import signal
 import sys
@@ -12,14 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from agent import cgroup, identity, logs
 from agent import config as configuration
+from agent import cgroup, identity, logs, pulse
 from agent.clock import Clock
 from agent.config import Config
 from agent.errors import ending, of_local_failure
 from agent.layout import Layout
 from agent.loop import Agent
 from agent.outbox import Outbox
+from agent.pulse import Pulse
 from agent.store import Store
 from agent.vigil import vigil
 from benchmarks.confine import own_group
@@ -65,12 +67,18 @@ def run(config: Config) -> int:
         with opened(config, layout, identity.read(layout).credential) as agent:
             cgroup.share_out(os.environ, memory_limit_mib=config.children.memory_limit_mib, group=own_group())
             vigil.start(UNSPOKEN_S + config.children.timeout_s)
-            agent.run(vigil.sleep)
+            agent.run(functools.partial(_rest, config, agent))
     except StopRequested:
         pass
     except OSError as error:
         raise of_local_failure(error, config.state_dir) from error
     return 0
+
+
+def _rest(config: Config, agent: Agent, seconds: float) -> None:
+    """Leave word of the last poll, and sleep until the next thing is due."""
+    pulse.write(config, Pulse(agent.polled, agent.clock.now(), seconds))
+    vigil.sleep(seconds)
 
 
 def main() -> int:

@@ -139,6 +139,17 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     rename(fresh, path)
 
 
+def replace_volatile(path: Path, content: bytes) -> None:
+    """The same for a file on a file system of memory: readers find old or new, and nothing is made durable."""
+    fresh = path.with_name(f".{path.name}.new")
+    point(f"write {path.name}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    with os.fdopen(os.open(fresh, flags, 0o644), "wb") as stream:
+        stream.write(content)
+    point(f"rename {path.name}")
+    fresh.replace(path)
+
+
 def rename(source: Path, target: Path) -> None:
     """Rename within one file system, durably; an existing target is replaced in the same step."""
     point(f"rename {target.name}")

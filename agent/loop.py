@@ -38,6 +38,7 @@ from agent.layout import Layout
 from agent.measure import measure_due
 from agent.policy import Activity, Refused
 from agent.poll import Saying, poll, saying
+from agent.pulse import Polled
 from agent.record import Record
 from agent.source import ServerSource, Source
 from agent.spending import Spending
@@ -97,6 +98,7 @@ class Agent:
     clock: Clock
     failures: int = 0
     refusals: int = 0
+    polled: Polled | None = None
     _gave_up: bool = False
     _answer: PollAnswer | None = None
     _polled_at: Instant | None = None
@@ -213,6 +215,7 @@ class Agent:
         said = self._saying()
         self._answer = poll(self.client, self.store, self.config, said)
         self._polled_at = self.clock.now()
+        self.polled = Polled(self._polled_at, self.clock.wall_time(), "answered")
         return said
 
     def _entry(self, model: str) -> Entry | None:
@@ -328,6 +331,7 @@ class Agent:
     def _after(self, error: AgentError) -> Outcome:
         """How long an error keeps the device from asking again."""
         log.error("cycle_failed", extra={"slug": error.slug, "why": str(error)})
+        self.polled = Polled(self.clock.now(), self.clock.wall_time(), error.slug, str(error)[:500])
         if isinstance(error, RequestRefused):
             self.refusals += 1
             return Outcome(backoff.after_refusal(self.refusals, self.clock.uniform), error.exit_code)

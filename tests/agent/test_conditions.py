@@ -164,7 +164,7 @@ def hook(folder: Path, script: str) -> tuple[str, ...]:
 def test_busy_hook_allows_by_exit_code_0_alone(tmp_path: Path, script: str, expected: str | None) -> None:
     policy = Policy(busy_hook=hook(tmp_path, script), busy_timeout_s=0.2 if "sleep" in script else 10)
     seen = observer(tmp_path, policy).look(Conditions(), frozenset({Look.HOOK}), needs_bytes=int)
-    assert (seen.busy, seen.looked) == (expected, {Look.HOOK})
+    assert (seen.busy, seen.looked) == (expected, frozenset({Look.HOOK}))
 
 
 def test_busy_hook_that_is_not_there_does_not_allow(tmp_path: Path) -> None:
