@@ -17,9 +17,11 @@ from agent.http import Client
 
 EVENTS_PER_REQUEST = 100
 REPORTS_PER_REQUEST = 20
-# About two megabytes of disk; a device that has been offline for longer forgets its oldest messages first.
+# A device that has been offline for longer forgets its oldest messages of a kind first. Bytes are those of blocks on disk.
 MAX_EVENTS = 2000
 MAX_REPORTS = 200
+MAX_KIND_BYTES = 8 << 20
+BLOCK_BYTES = 4096
 # The statuses that say "this message", not "this device" or "this moment".
 MESSAGE_REFUSALS = frozenset({400, 413, 422})
 
@@ -58,13 +60,16 @@ class Outbox:
         return sorted(self._folder.glob(f"{kind}-*.json"))
 
     def _put(self, name: str, message: Mapping[str, Any], *, most: int) -> None:
-        kind = name.partition("-")[0]
-        waiting = self._waiting(kind)
-        if len(waiting) >= most:
-            oldest = min(waiting, key=lambda path: path.stat().st_mtime_ns)
+        kind, content = name.partition("-")[0], json.dumps(message, separators=(",", ":")).encode()
+        stats = {path: path.stat() for path in self._waiting(kind)}
+        used_bytes = sum(_on_disk(stat.st_size) for stat in stats.values())
+        for oldest in sorted(stats, key=lambda path: stats[path].st_mtime_ns):
+            if len(stats) < most and used_bytes + _on_disk(len(content)) <= MAX_KIND_BYTES:
+                break
             log.warning("outbox_full", extra={"kind": kind, "dropped": oldest.name})
             disk.remove_file(oldest)
-        disk.replace_file(self._folder / name, json.dumps(message, separators=(",", ":")).encode())
+            used_bytes -= _on_disk(stats.pop(oldest).st_size)
+        disk.replace_file(self._folder / name, content)
 
     def _send_kind(self, client: Client, kind: str, path: str, per_request: int) -> None:
         waiting = [(file, message) for file in self._waiting(kind) for message in self._read(file)]
@@ -103,3 +108,8 @@ class Outbox:
         except WireInvalid as error:
             log.warning("message_damaged", extra={"message_file": file.name, "why": str(error)})
             disk.remove_file(file)
+
+
+def _on_disk(size_bytes: int) -> int:
+    """What a file of this size takes in whole blocks."""
+    return -(-size_bytes // BLOCK_BYTES) * BLOCK_BYTES
