@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from agent import config as configuration
 from agent import cgroup, identity, logs, pulse
+from agent import config as configuration
 from agent.clock import Clock
 from agent.config import Config
 from agent.errors import ending, of_local_failure
