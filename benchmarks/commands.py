@@ -77,7 +77,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--processes", metavar="N", type=_positive_int, help="fresh processes to repeat the run in (default: by tier)"
     )
-    parser.add_argument("--watts", metavar="W", type=_positive, help="power of a busy core, where no sensor is")
+    parser.add_argument(
+        "--watts",
+        metavar="W",
+        type=_positive,
+        help="watts of one busy core of this kind of device, where it has no meter (docs/energy.md has how to calibrate)",
+    )
     parser.add_argument("--static", action="store_true", help="count MACs and bytes from the graph too (needs onnx)")
     parser.add_argument("--device-class", metavar="NAME", help="what to call this kind of device in the report")
     parser.add_argument(
