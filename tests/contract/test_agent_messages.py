@@ -55,6 +55,20 @@ def test_events_and_saying_of_a_real_update_are_read(device: Device, server: Sta
     assert said.saying().installations[0].current is not None
 
 
+def test_events_of_a_shadow_run_and_a_step_back_are_read(device: Device, server: StandIn) -> None:
+    device.configure("[shadow]\nenabled = true\n")
+    server.entries = [entry(server, GOOD)]
+    device.cycle()
+    device.configure('[shadow]\nenabled = true\n[hooks]\nhealth_settle_s = 0\nhealth = ["/bin/false"]\n')
+    server.entries = [entry(server, release(1, step=1e-4), version="1.1.0")]
+    device.cycle()
+    assert accepted(server) >= {"shadowed", "activated", "rolled_back"}
+    fresh = [set(detail) for detail in server.details("shadowed")]
+    assert fresh == [set(DETAILS[EventKind.SHADOWED]().fields)] * 2, (
+        "the agent fills every field, null where it has none"
+    )
+
+
 def test_events_of_a_real_failure_are_read(device: Device, server: StandIn) -> None:
     server.entries = [entry(server, WRONG)]
     device.cycle()

@@ -94,7 +94,13 @@ class ShadowedSerializer(serializers.Serializer[Any]):
     samples = serializers.IntegerField(min_value=0, max_value=MAX_SEQ)
     disagreement = FiniteField(min_value=0, max_value=1, allow_null=True, required=False, default=None)
     max_abs_error = FiniteField(min_value=0, allow_null=True, required=False, default=None)
+    mean_abs_error = FiniteField(min_value=0, allow_null=True, required=False, default=None)
     latency_ratio = FiniteField(min_value=0, allow_null=True, required=False, default=None)
+    latency_basis = serializers.ChoiceField(choices=["wall", "cpu"], required=False, default="wall")
+    latency_ms = FiniteField(min_value=0, allow_null=True, required=False, default=None)
+    memory_bytes = _bytes(allow_null=True, required=False, default=None)
+    skipped = serializers.IntegerField(min_value=0, max_value=MAX_SEQ, required=False, default=0)
+    why_not = CutField(length=64, allow_null=True, required=False, default=None)
     vetoed = serializers.BooleanField()
 
 
