@@ -25,12 +25,15 @@ _NO_SAMPLES = Absent("no sample set was given")
 
 def report_of(run: Run, request: Mapping[str, Any], *, started: float) -> dict[str, Any]:
     """The report of a run; `started` is the perf_counter when the child began, for the duration."""
-    latency, steady = latency_block(run.windows), steady_state_block(run.windows)
-    throttling = environment.throttling_block(run.before)
+    latency, steady = latency_block(run.windows), steady_state_block(run.windows, run.evidence)
     share, runtime = cpu_share(run.windows), _runtime(run)
     energy = run.energy.block(run.windows)
     about_device = environment.environment_block(
-        run.before, device_class=request["device_class"], affinity=run.affinity
+        run.before,
+        device_class=request["device_class"],
+        affinity=run.affinity,
+        evidence=run.evidence,
+        power=run.power,
     )
     tree: dict[str, Any] = {
         "schema": SCHEMA_ID,
@@ -43,11 +46,15 @@ def report_of(run: Run, request: Mapping[str, Any], *, started: float) -> dict[s
         "runtime": runtime,
         "environment": about_device,
         "workload": _workload(run),
-        "cold_start": {**asdict(run.cold), "page_cache": "unknown"},
+        "cold_start": asdict(run.cold),
         "latency": latency,
         "steady_state": steady,
-        "contention": {"cpu_share": share, "involuntary_switches": run.involuntary_switches},
-        "throttling": throttling,
+        "contention": {
+            "cpu_share": share,
+            "involuntary_switches": run.involuntary_switches,
+            "psi_some_share": run.evidence.pressure_share,
+        },
+        "throttling": run.evidence.throttling(),
         "memory": _memory(run),
         "energy": energy,
         "analytic": _analytic(request["artifact"]),
@@ -61,7 +68,8 @@ def report_of(run: Run, request: Mapping[str, Any], *, started: float) -> dict[s
             latency=latency,
             steady=steady,
             share=share,
-            throttled=throttling["core_throttle_count_delta"],
+            evidence=run.evidence,
+            power=run.power,
             energy=energy,
         ),
         "cost": {"disk_bytes": run.model_bytes},
@@ -116,12 +124,18 @@ def _runtime(run: Run) -> dict[str, Any]:
     return {
         "name": "onnxruntime",
         "version": onnxruntime.__version__,
-        "build_info": onnxruntime.get_build_info().removeprefix("ORT Build Info: "),
+        "build_info": _build(onnxruntime.get_build_info()),
         "configuration": run.configuration.name,
         "pinned": run.configuration.pinned,
         "threads": run.threads,
         **session.options_of(run.model),
     }
+
+
+def _build(text: str) -> str:
+    """Which commit, and how it was built: `git-commit-id=fab30a4, build type=Release` out of what the runtime says of itself."""
+    parts = text.removeprefix("ORT Build Info: ").split(", ")
+    return ", ".join(part for part in parts if part.startswith(("git-commit-id", "build type"))) or text
 
 
 def _workload(run: Run) -> dict[str, Any]:

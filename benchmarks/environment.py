@@ -1,12 +1,16 @@
-"""The device as it was during a run: recorded, never changed. Child side (psutil)."""
+"""The device as it was during a run: recorded, never changed. What may have slowed it down is `evidence`. Child side."""
 
 import os
 import platform
+import re
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from benchmarks.energy.sysfs import number, text
+from benchmarks.evidence import NOT_IN_SYS, EvidenceLog
 from benchmarks.report import Absent, Maybe
 
 _CPU_FLAGS = frozenset(
@@ -27,7 +31,18 @@ _CPU_FLAGS = frozenset(
     )
 )
 
-_NOT_READ = Absent("not read")
+# A report must stay small; a phone has eighty zones.
+_MOST_ZONES = 8
+_MOST_POLICIES = 8
+_MAINS = frozenset({"Mains", "USB", "Wireless"})
+
+
+@dataclass(frozen=True, slots=True)
+class PowerSupply:
+    """Where the device's power comes from: `source` now, and whether it has a supply other than its battery at all."""
+
+    source: Maybe[Literal["mains", "battery"]]
+    has_mains: bool
 
 
 def before_run(root: Path = Path("/")) -> dict[str, Any]:
@@ -35,17 +50,19 @@ def before_run(root: Path = Path("/")) -> dict[str, Any]:
     return {
         "load_avg_before": [round(value, 2) for value in os.getloadavg()],
         "thermal_before": _zone_temperatures(root),
-        "throttle_counters": throttle_counters(root),
-        "psi_some_us": psi_cpu_some_us(root),
     }
 
 
 def environment_block(
-    before: Mapping[str, Any], *, device_class: str | None, affinity: list[int], root: Path = Path("/")
+    before: Mapping[str, Any],
+    *,
+    device_class: str | None,
+    affinity: list[int],
+    evidence: EvidenceLog,
+    power: PowerSupply,
+    root: Path = Path("/"),
 ) -> dict[str, Any]:
     """The report's environment block."""
-    import psutil
-
     cpuinfo = _key_values(root / "proc/cpuinfo", ":")
     flags = (cpuinfo.get("flags") or cpuinfo.get("Features") or "").split()
     return {
@@ -57,56 +74,50 @@ def environment_block(
         "cpu_flags_subset": sorted(_CPU_FLAGS.intersection(flags)),
         "cores_online": os.cpu_count() or Absent("the system does not say"),
         "affinity": affinity,
-        "ram_total": psutil.virtual_memory().total,
+        "ram_total": _ram_bytes(root),
         "kernel": platform.release(),
         "os": _key_values(root / "etc/os-release", "=").get("PRETTY_NAME", "").strip('"') or Absent("no os-release"),
         "libc": " ".join(platform.libc_ver()).strip() or Absent("the C library does not say"),
         "virt": "hypervisor" if "hypervisor" in flags else Absent("no hypervisor flag in /proc/cpuinfo"),
         "cpufreq": _cpufreq(root),
-        "power_mode": _NOT_READ,
-        "power_source": _power_source(psutil.sensors_battery()),
-        "psu_undervolt": _NOT_READ,
+        "power_mode": _power_mode(root),
+        "power_source": power.source,
+        "psu_undervolt": evidence.undervolt,
         "load_avg_before": before["load_avg_before"],
-        "psi_cpu_some_us_delta": _delta(before["psi_some_us"], psi_cpu_some_us(root)),
+        "psi_cpu_some_us_delta": evidence.pressure_us,
         "thermal_before": before["thermal_before"],
-        "uptime_s": round(time.time() - psutil.boot_time()),
+        "uptime_s": round(time.clock_gettime(time.CLOCK_BOOTTIME)),
     }
 
 
-def throttling_block(before: Mapping[str, Any], root: Path = Path("/")) -> dict[str, Any]:
-    """Throttle evidence: the kernel's event counters, where the CPU has them."""
-    delta = _delta(before["throttle_counters"], throttle_counters(root))
-    unknown = isinstance(delta, Absent)
-    return {
-        "evidence": "unavailable" if unknown else "confirmed" if delta else "none",
-        "core_throttle_count_delta": delta,
-        "rpi_get_throttled": _NOT_READ,
-        "temp_max_c": _NOT_READ,
-        "freq_ratio_min": _NOT_READ,
-    }
+def power_supply(root: Path = Path("/")) -> PowerSupply:
+    """The supplies as the kernel lists them (Documentation/ABI/testing/sysfs-class-power); untested on hardware.
+
+    A mouse's battery (scope `Device`) is no supply of this device. A battery that is neither discharging nor alone is on mains.
+    """
+    supplies = sorted((root / "sys/class/power_supply").glob("*"))
+    batteries = [s for s in supplies if text(s / "type") == "Battery" and text(s / "scope") != "Device"]
+    mains = [s for s in supplies if text(s / "type") in _MAINS]
+    if not batteries:
+        return PowerSupply(Absent("no battery"), has_mains=True)
+    discharging = any(text(battery / "status") == "Discharging" for battery in batteries)
+    return PowerSupply("battery" if discharging else "mains", has_mains=bool(mains))
 
 
-def throttle_counters(root: Path = Path("/")) -> Maybe[int]:
-    """Thermal throttle events of all cores since boot (x86)."""
-    paths = list((root / "sys/devices/system/cpu").glob("cpu[0-9]*/thermal_throttle/core_throttle_count"))
-    if not paths:
-        return Absent("no throttle counters")
-    return sum(int(path.read_text()) for path in paths)
+def _power_mode(root: Path) -> Maybe[str]:
+    """Jetson's nvpmodel or the firmware's platform profile. Untested on hardware.
+
+    nvpmodel leaves `pmode:0002 fmode:quiet` for the next boot; Documentation/ABI/testing/sysfs-platform_profile has the other.
+    """
+    nvpmodel = re.search(r"pmode:(\w+)", text(root / "var/lib/nvpmodel/status"))
+    if nvpmodel:
+        return f"nvpmodel/{nvpmodel[1]}"
+    profile = text(root / "sys/firmware/acpi/platform_profile")
+    return f"platform_profile/{profile}" if profile else NOT_IN_SYS
 
 
-def psi_cpu_some_us(root: Path = Path("/")) -> Maybe[int]:
-    """Microseconds in which some task waited for a CPU (pressure stall information), since boot."""
-    try:
-        line = (root / "proc/pressure/cpu").read_text().splitlines()[0]
-        return int(line.rsplit("total=", 1)[1])
-    except (OSError, IndexError, ValueError) as error:
-        return Absent(f"no pressure stall information: {type(error).__name__}")
-
-
-def _delta(before: Maybe[int], after: Maybe[int]) -> Maybe[int]:
-    if isinstance(before, Absent):
-        return before
-    return after if isinstance(after, Absent) else after - before
+def _ram_bytes(root: Path) -> int:
+    return int(_key_values(root / "proc/meminfo", ":")["MemTotal"].split()[0]) * 1024
 
 
 def _key_values(path: Path, separator: str) -> dict[str, str]:
@@ -131,12 +142,12 @@ def _first_line(*paths: Path) -> Maybe[str]:
 
 
 def _cpufreq(root: Path) -> Maybe[list[dict[str, Any]]]:
-    policies = sorted((root / "sys/devices/system/cpu/cpufreq").glob("policy*"))
-    if not policies:
-        return Absent("no cpufreq in /sys")
-    return [
+    """Each setting once, under the first policy that has it: a server has as many policies as CPUs, and one setting."""
+    policies = sorted(
+        (root / "sys/devices/system/cpu/cpufreq").glob("policy*"), key=lambda path: (len(path.name), path.name)
+    )
+    settings = [
         {
-            "policy": policy.name,
             "governor": _first_line(policy / "scaling_governor"),
             "driver": _first_line(policy / "scaling_driver"),
             "min_khz": _khz(policy / "scaling_min_freq"),
@@ -144,24 +155,23 @@ def _cpufreq(root: Path) -> Maybe[list[dict[str, Any]]]:
         }
         for policy in policies
     ]
+    distinct = [
+        {"policy": policy.name, **setting}
+        for place, (policy, setting) in enumerate(zip(policies, settings, strict=True))
+        if setting not in settings[:place]
+    ]
+    return distinct[:_MOST_POLICIES] or NOT_IN_SYS
 
 
 def _khz(path: Path) -> Maybe[int]:
-    text = _first_line(path)
-    return text if isinstance(text, Absent) else int(text)
+    found = number(path)
+    return Absent("the driver does not say") if found is None else found
 
 
 def _zone_temperatures(root: Path) -> Maybe[dict[str, float]]:
-    temperatures = {}
-    for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*")):
-        try:
-            temperatures[f"{zone.name}:{(zone / 'type').read_text().strip()}"] = int((zone / "temp").read_text()) / 1000
-        except (OSError, ValueError):
-            continue  # a zone whose sensor is switched off answers with an error; the others still count
-    return temperatures or Absent("no thermal zone can be read")
-
-
-def _power_source(battery: Any) -> Maybe[str]:
-    if battery is None:
-        return Absent("no battery")
-    return "mains" if battery.power_plugged else "battery"
+    """The hottest zones. One whose sensor is switched off answers with an error; the others still count."""
+    zones = sorted((root / "sys/class/thermal").glob("thermal_zone*"))
+    read = {f"{zone.name}:{text(zone / 'type')}": number(zone / "temp") for zone in zones}
+    known = {name: value / 1000 for name, value in read.items() if value is not None}
+    hottest = sorted(known, key=lambda name: known[name], reverse=True)[:_MOST_ZONES]
+    return {name: known[name] for name in sorted(hottest)} or NOT_IN_SYS

@@ -5,6 +5,7 @@ from array import array
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.evidence import EvidenceLog
 from benchmarks.histogram import histogram_of
 from benchmarks.report import Absent, Maybe
 from benchmarks.statistics import (
@@ -17,8 +18,6 @@ from benchmarks.statistics import (
     percentile,
 )
 from benchmarks.timing import Window
-
-_NOT_READ = Absent("not read")
 
 
 def pool(windows: Sequence[Window]) -> "array[int]":
@@ -69,7 +68,7 @@ def _too_few(ordered: Sequence[int], min_n: int) -> Absent:
     return Absent(f"needs n >= {min_n}, there are {len(ordered)}")
 
 
-def steady_state_block(windows: Sequence[Window]) -> dict[str, Any]:
+def steady_state_block(windows: Sequence[Window], evidence: EvidenceLog) -> dict[str, Any]:
     """Windows as columns, the drift from the first quarter to the last, and the stability of the last three."""
     quarter = len(windows) // 4
     return {
@@ -77,8 +76,8 @@ def steady_state_block(windows: Sequence[Window]) -> dict[str, Any]:
             "t_s": [round(window.started_ns / 1e9, 3) for window in windows],
             "n": [len(window.latencies_ns) for window in windows],
             "p50_ns": [_p50(window.latencies_ns) for window in windows],
-            "temp_c": _NOT_READ,
-            "freq_khz": _NOT_READ,
+            "temp_c": evidence.temperatures_c,
+            "freq_khz": evidence.frequencies_khz,
         },
         "drift_last_over_first": (
             round(_p50(pool(windows[-quarter:])) / _p50(pool(windows[:quarter])), 4)

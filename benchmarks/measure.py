@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from benchmarks import affinity, environment
 from benchmarks.configurations import Configuration
 from benchmarks.energy import EnergyLog
+from benchmarks.environment import PowerSupply
 from benchmarks.errors import InferenceFailed, ModelUnloadable
+from benchmarks.evidence import EvidenceLog
 from benchmarks.memory import Phase, PhaseMeter
+from benchmarks.page_cache import PageCache, page_cache_of
 from benchmarks.report import Maybe
 from benchmarks.tiers import TIERS, TierPlan
 from benchmarks.timing import Warmup, Window, run_windows, warm_up
@@ -45,12 +48,13 @@ class Workload:
 
 @dataclass(slots=True)
 class ColdStart:
-    """Milliseconds of each step of a cold start."""
+    """Milliseconds of each step of a cold start, and whether the file was in memory before it was read."""
 
     import_ms: float = 0.0
     file_read_ms: float = 0.0
     session_create_ms: float = 0.0
     first_inference_ms: float = 0.0
+    page_cache: PageCache = "unknown"
 
 
 @dataclass(slots=True)
@@ -75,6 +79,8 @@ class Run:
     windows: list[Window]
     involuntary_switches: int
     energy: EnergyLog = field(repr=False)
+    evidence: EvidenceLog = field(repr=False)
+    power: PowerSupply
 
     @property
     def timed_s(self) -> float:
@@ -113,6 +119,7 @@ def measure(request: Mapping[str, Any]) -> Run:
     phases = {"baseline": meter.end_phase()}
     session, cold.import_ms = _timed(lambda: importlib.import_module("benchmarks.session"))
     phases["runtime"] = meter.end_phase()
+    cold.page_cache = page_cache_of(Path(request["model"]))
     digest, size, cold.file_read_ms = _read(Path(request["model"]))
     threads_before = _threads()
     model, cold.session_create_ms = _timed(
@@ -133,8 +140,10 @@ def measure(request: Mapping[str, Any]) -> Run:
         energy.baseline()  # the model is loaded and has run once: net energy is what running it adds to that
         warmup = session.translate(lambda: warm_up(infer, energy.plan), InferenceFailed)
         phases["run"] = meter.end_phase()
+        evidence = EvidenceLog(cpus=cpus if configuration.pinned else ())
         switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
-        windows = session.translate(lambda: run_windows(infer, energy.plan, energy.at_edge), InferenceFailed)
+        at_edge = _both(energy.at_edge, evidence.at_edge)
+        windows = session.translate(lambda: run_windows(infer, energy.plan, at_edge), InferenceFailed)
         switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - switches
     phases["timed"] = meter.end_phase()
     return Run(
@@ -156,7 +165,17 @@ def measure(request: Mapping[str, Any]) -> Run:
         windows=windows,
         involuntary_switches=switches,
         energy=energy,
+        evidence=evidence,
+        power=environment.power_supply(),
     )
+
+
+def _both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:
+    def read() -> None:
+        first()
+        second()
+
+    return read
 
 
 def _threads() -> int:

@@ -25,6 +25,7 @@ def _rows(report: Mapping[str, Any], name: str) -> Iterator[tuple[str, str]]:
     yield "processes", _processes(report["replication"])
     yield "validity", _validity(report["validity"])
     yield from _times(report)
+    yield "device", _device(report)
     yield "memory", _memory(report["memory"])
     yield "energy", _energy(report)
     yield "accuracy", _accuracy(report)
@@ -78,7 +79,19 @@ def _times(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     steps = [
         f"{step} {cold[f'{step}_ms']:.1f}" for step in ("import", "file_read", "session_create", "first_inference")
     ]
-    yield "cold start", f"{', '.join(steps)} ms"
+    yield "cold start", f"{', '.join(steps)} ms, page cache {cold['page_cache']}"
+
+
+def _device(report: Mapping[str, Any]) -> str:
+    throttling, environment = report["throttling"], report["environment"]
+    said = [f"power {environment[key]}" for key in ("power_source", "power_mode") if environment[key] is not None]
+    if throttling is None:
+        return ", ".join([*said, f"throttling unknown: {report['reasons']['/throttling']}"])
+    if throttling["temp_max_c"] is not None:
+        said.append(f"at most {throttling['temp_max_c']:.1f} C")
+    if throttling["freq_ratio_min"] is not None:
+        said.append(f"at least {100 * throttling['freq_ratio_min']:.0f} % of the highest frequency")
+    return ", ".join([*said, f"throttling {throttling['evidence']}"])
 
 
 def _memory(memory: Mapping[str, Any]) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from benchmarks.environment import PowerSupply
+from benchmarks.evidence import STEADY_FREQUENCY, EvidenceLog
 from benchmarks.report import Absent, Maybe
 from benchmarks.statistics import P90_MIN_N, P99_MIN_N
 from benchmarks.tiers import TierPlan
@@ -19,6 +21,7 @@ MIN_CPU_SHARE = 0.95
 MAX_DRIFT = 1.05
 MAX_CV = 0.10
 MIN_ENERGY_COVER = 0.99
+MAX_PRESSURE = 0.1
 MIN_PROCESSES = 3
 MAX_CV_OF_PROCESSES = 0.05
 
@@ -46,7 +49,8 @@ def judge(
     latency: Mapping[str, Any],
     steady: Mapping[str, Any],
     share: float,
-    throttled: Maybe[int],
+    evidence: EvidenceLog,
+    power: PowerSupply,
     energy: Maybe[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """The report's validity block."""
@@ -61,7 +65,11 @@ def judge(
         Flag("stability", steady["stable_3w_10pct"], steady["stable_3w_10pct"], True, "semivalid"),  # noqa: FBT003
         _cv(latency),
         _provider(providers, placed),
-        Flag("throttle", throttled if isinstance(throttled, Absent) else throttled == 0, throttled, 0, "semivalid"),
+        _evidence("throttle", evidence.throttle_events, "semivalid", most=0),
+        _evidence("undervolt", evidence.undervolt, "semivalid", most=False),
+        _evidence("psi", evidence.pressure_share, "info", most=MAX_PRESSURE),
+        _frequency(evidence.frequency_ratio),
+        _power_source(power),
         _energy_cover(energy),
     ]
     return _block(flags)
@@ -105,6 +113,26 @@ def _provider(wanted: Sequence[str], placed: Maybe[Mapping[str, int]]) -> Flag:
         return Flag("provider", placed, placed, 1.0, "semivalid")
     share = placed.get(wanted[0], 0) / sum(placed.values())
     return Flag("provider", share == 1, round(share, 4), 1.0, "semivalid" if share else "invalid")
+
+
+def _evidence(rule: str, value: Maybe[float | bool], severity: Severity, *, most: float | bool) -> Flag:
+    return Flag(rule, value if isinstance(value, Absent) else value <= most, value, most, severity)
+
+
+def _frequency(ratio: Maybe[float]) -> Flag:
+    """The slowest window's clock over the fastest one's: a governor or the heat changed what was measured."""
+    ok: Maybe[bool] = ratio if isinstance(ratio, Absent) else ratio >= STEADY_FREQUENCY
+    return Flag("frequency", ok, ratio, STEADY_FREQUENCY, "semivalid")
+
+
+def _power_source(power: PowerSupply) -> Flag:
+    """On battery a device may be held slower than on mains. One that has nothing else is measured as it lives."""
+    ok: Maybe[bool] = Absent("the battery is the device's only supply")
+    if isinstance(power.source, Absent):
+        ok = power.source
+    elif power.has_mains:
+        ok = power.source == "mains"
+    return Flag("power_source", ok, ok, True, "semivalid")  # noqa: FBT003
 
 
 def _cv(latency: Mapping[str, Any]) -> Flag:

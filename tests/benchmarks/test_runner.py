@@ -45,7 +45,7 @@ MakeModel = Callable[..., onnx.ModelProto]
 
 RULES = {
     *("n_p90", "n_p99", "cpu_share", "min_duration", "drift", "stability", "cv", "throttle", "provider"),
-    *("replicate", "replicate_cv"),
+    *("undervolt", "psi", "frequency", "power_source", "energy_cover", "replicate", "replicate_cv"),
 }
 
 
@@ -189,6 +189,17 @@ def test_single_process_has_no_interval_and_is_no_headline(bare: Report) -> None
 def test_peak_of_activations_comes_from_a_run_of_its_own(report: Report) -> None:
     """The allocator hands out pieces of at least 256 bytes: for the input (24 bytes) and the scores (16)."""
     assert 0 < report["memory"]["runtime_peak_activation"] < 100_000
+
+
+def test_cold_start_says_whether_the_file_was_in_memory(full: Report) -> None:
+    """The test has just written it, and each process has read it before the next."""
+    assert full["cold_start"]["page_cache"] == "warm"
+    assert full["replication"]["page_cache"] == ["warm"] * 3
+
+
+def test_pressure_on_this_machine_is_a_share(report: Report) -> None:
+    """The kernels that tests run on have pressure stall information (since 4.20)."""
+    assert 0 <= report["contention"]["psi_some_share"] <= 1.01
 
 
 def test_memory_phases_belong_to_the_child_and_not_to_its_parent(report: Report) -> None:

@@ -1,12 +1,30 @@
 """The rules, one by one."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.environment import PowerSupply
+from benchmarks.evidence import Edge, EvidenceLog
 from benchmarks.report import Absent
 from benchmarks.tiers import TIERS
 from benchmarks.validity import judge, worst_of
+
+ON_MAINS = PowerSupply("mains", has_mains=True)
+QUIET = Edge(0, 2_400_000, 1.0, 50.0, 7, 7, 0, 0, undervolt_alarm=False, pressure_us=1000)
+
+
+def _evidence(**last: Any) -> EvidenceLog:
+    """A run of two windows of a second, whose last edge is like the others but for what is given."""
+    log = EvidenceLog(root=Path("/nowhere"))
+    log.edges = [QUIET, replace(QUIET, at_ns=10**9), replace(QUIET, at_ns=2 * 10**9, **last)]
+    return log
+
+
+BLIND = EvidenceLog(root=Path("/nowhere"))
+BLIND.edges = [Edge(at, *([None] * 9)) for at in (0, 10**9)]
 
 GOOD: dict[str, Any] = {
     "plan": TIERS["rapid"],
@@ -17,7 +35,8 @@ GOOD: dict[str, Any] = {
     "latency": {"n": 1000, "mean": 100, "stdev": 5},
     "steady": {"drift_last_over_first": 1.0, "stable_3w_10pct": True},
     "share": 0.99,
-    "throttled": 0,
+    "evidence": _evidence(),
+    "power": ON_MAINS,
     "energy": {"samples_ok": 990, "samples_expected": 1000},
 }
 
@@ -41,7 +60,13 @@ def test_clean_run_is_valid() -> None:
         ({"timed_s": 5.9}, "semivalid", {"min_duration"}),
         ({"steady": {"drift_last_over_first": 1.06, "stable_3w_10pct": True}}, "semivalid", {"drift"}),
         ({"steady": {"drift_last_over_first": 1.0, "stable_3w_10pct": False}}, "semivalid", {"stability"}),
-        ({"throttled": 2}, "semivalid", {"throttle"}),
+        ({"evidence": _evidence(core_throttles=9)}, "semivalid", {"throttle"}),
+        ({"evidence": _evidence(cooling_state=1)}, "semivalid", {"throttle"}),
+        ({"evidence": _evidence(undervolt_alarm=True)}, "semivalid", {"undervolt"}),
+        ({"evidence": _evidence(freq_khz=2_100_000)}, "semivalid", {"frequency"}),
+        ({"evidence": _evidence(pressure_us=1000 + 2_000_000)}, "valid", {"psi"}),
+        ({"power": PowerSupply("battery", has_mains=True)}, "semivalid", {"power_source"}),
+        ({"power": PowerSupply("battery", has_mains=False)}, "valid", set()),
         ({"energy": {"samples_ok": 989, "samples_expected": 1000}}, "semivalid", {"energy_cover"}),
         ({"energy": Absent("no meter")}, "valid", set()),
         ({"placed": {"CPUExecutionProvider": 39, "XnnpackExecutionProvider": 2}}, "semivalid", {"provider"}),
@@ -65,12 +90,15 @@ def test_placement_that_the_runtime_does_not_tell_is_not_judged() -> None:
 
 
 def test_rule_that_cannot_be_judged_does_not_count_against_the_run() -> None:
-    assert _judge(throttled=Absent("no counters")) == ("valid", set())
-    assert judge(**{**GOOD, "throttled": Absent("no counters")})["unjudged"] == {"throttle": "no counters"}
+    block = judge(**{**GOOD, "evidence": BLIND, "power": PowerSupply(Absent("no battery"), has_mains=True)})
+
+    assert block["state"] == "valid"
+    assert set(block["unjudged"]) == {"throttle", "undervolt", "psi", "frequency", "power_source"}
+    assert block["unjudged"]["power_source"] == "no battery"
 
 
 def test_rule_that_one_process_could_judge_is_judged() -> None:
-    blind, seeing = judge(**{**GOOD, "throttled": Absent("no counters")}), judge(**{**GOOD, "throttled": 1})
+    blind, seeing = judge(**{**GOOD, "evidence": BLIND}), judge(**{**GOOD, "evidence": _evidence(core_throttles=8)})
     block = worst_of([blind, seeing, blind], body=0, p50_cv=0.01)
 
     assert block["state"] == "semivalid"
