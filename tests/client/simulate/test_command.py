@@ -1,8 +1,14 @@
 """`smallfleet simulate`: what it refuses before anything is started, and the summary of a run as people read it."""
 
+import argparse
+import re
+import shlex
+from pathlib import Path
+
 import pytest
 
 from client.cli import main
+from client.simulate.command import add_arguments
 from client.simulate.traffic import percentile
 
 
@@ -59,6 +65,16 @@ def test_wrong_value_is_one_line_and_starts_nothing(
 def test_missing_file_of_profiles_is_a_local_problem(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate", "--profiles", "/nowhere/links.toml"]) == 5
     assert "--profiles" in capsys.readouterr().err
+
+
+def test_what_the_page_tells_to_type_can_be_typed() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "simulate.md").read_text()
+    typed = re.findall(r"^smallfleet simulate ((?:.*\\\n)*.*)", page, re.MULTILINE)
+    assert len(typed) == 3
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    for options in typed:
+        parser.parse_args(shlex.split(options.replace("\\\n", " ")))
 
 
 @pytest.mark.parametrize(

@@ -162,3 +162,18 @@ def test_link_that_is_always_there_is_always_there() -> None:
     coverage = Coverage(LINK, random.Random(1))
     assert not coverage.is_out(1e12)
     assert coverage.reach_left_s(0.0) == float("inf")
+
+
+def test_page_shows_the_built_in_profiles() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "simulate.md").read_text()
+    for profile in read_profiles().values():
+        cells = [
+            f"`{profile.name}`",
+            f"{profile.down_bytes_per_s:,.0f}",
+            f"{profile.up_bytes_per_s:,.0f}",
+            f"{profile.round_trip_s:g}",
+            str(profile.price_per_mb),
+            f"{profile.loss * 100:g} %",
+            f"{profile.offline * 100:g} %",
+        ]
+        assert f"| {' | '.join(cells)} |" in page
