@@ -1,7 +1,7 @@
 """The daemon on a device: polls its server, installs models, reports.
 
-`run` until SIGTERM, `once` for one cycle (cron, tests), `status` of what is here, `enroll` with a one-time token, `install` a bundle
-without a link.
+`run` until SIGTERM, `once` for one cycle (cron, tests), `status` of what is here, `doctor` for what is wrong here, `enroll` with a one-time
+token, `install` a bundle without a link.
 """
 
 import argparse
@@ -27,7 +27,7 @@ EPILOG = """exit codes:
   0 done   1 a defect   2 wrong configuration or usage; the message names the key   3 another agent holds the state directory
   4 not enrolled, or enrolled already   5 the server refused for good   6 the server could not answer, try later
   7 an attempt failed, the old model is still active   8 the server broke the contract   9 the state directory cannot be used
-  10 a rule of [policy] holds the installation of a bundle back
+  10 a rule of [policy] holds the installation of a bundle back   11 doctor: a check failed
 
 The configuration's keys are described in docs/agent.md."""
 
@@ -49,6 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions.add_parser("once", parents=[shared], help="poll once, do what that brings, and end")
     status = actions.add_parser("status", parents=[shared], help="what is installed, under way and waiting to be sent")
     status.add_argument("--json", action="store_true", help="for programs")
+    doctor = actions.add_parser("doctor", parents=[shared], help="check all that the agent needs here; changes nothing")
+    doctor.add_argument("--json", action="store_true", help="for programs")
     enroll = actions.add_parser("enroll", parents=[shared], help="trade a one-time token for this device's credential")
     token = enroll.add_mutually_exclusive_group()
     token.add_argument(
@@ -71,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
         AgentError: with its `exit_code`.
     """
     logs.configure(args.log_level)
+    if args.action == "doctor":
+        return _doctor(args)
     config = configuration.load(args.config)
     layout = Layout(config.state_dir)
     commands = {
@@ -125,6 +129,16 @@ def _enroll(args: argparse.Namespace, config: Config, layout: Layout) -> int:
     enrolled = identity.enroll(config, layout, token, config.attributes)
     print(f"enrolled as {enrolled.device_id}")
     return 0
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    """Works with a wrong configuration too: that is what it finds."""
+    from agent.doctor import examination  # here, since no other command needs it
+
+    findings = list(examination.examine(args.config, os.environ))
+    shown = examination.as_document(findings) if args.json else None
+    sys.stdout.write(examination.described(findings) if shown is None else json.dumps(shown, indent=1) + "\n")
+    return 0 if examination.is_healthy(findings) else examination.EXIT_CODE
 
 
 def _token(args: argparse.Namespace) -> str:

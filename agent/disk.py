@@ -96,6 +96,26 @@ def free_bytes(path: Path) -> int | None:
     return found.f_bavail * found.f_frsize if found.f_blocks else None
 
 
+def prove_durable(folder: Path) -> None:
+    """Write and fsync a file that never has a name, or where the file system knows none such, one that is removed at once."""
+    flags = os.O_RDWR | os.O_CLOEXEC
+    trial = folder / f".trial-{os.getpid()}"
+    point("write trial")
+    try:
+        descriptor = os.open(folder, flags | os.O_TMPFILE, 0o600)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT):
+            raise
+        descriptor = os.open(trial, flags | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        trial.unlink()
+    try:
+        os.write(descriptor, bytes(4096))
+        point("fsync trial")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def make_directories(path: Path, *, mode: int = 0o755) -> None:
     """Make a directory and its parents, each durable in its parent."""
     if path.is_dir():
