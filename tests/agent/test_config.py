@@ -23,7 +23,8 @@ def test_minimum_is_enough(tmp_path: Path) -> None:
     assert loaded.bench.tier == "quick"
     assert (loaded.bench.configurations, loaded.bench.processes) == (("canonical",), None)
     assert loaded.bench.providers == ("CPUExecutionProvider",)
-    assert loaded.hooks.post_activate == ()
+    assert loaded.hooks.post_activate == loaded.hooks.pre_activate == loaded.hooks.health == ()
+    assert not loaded.shadow.enabled
 
 
 def test_everything_is_read(tmp_path: Path) -> None:
@@ -98,6 +99,14 @@ WRONG = [
     ("tls.ca_file", MINIMUM + '[tls]\nca_file = "/does/not/exist"\n'),
     ("hooks.post_activate", MINIMUM + '[hooks]\npost_activate = "reboot"\n'),
     ("hooks.post_activate", MINIMUM + '[hooks]\npost_activate = ["reboot"]\n'),
+    ("hooks.pre_activate", MINIMUM + '[hooks]\npre_activate = ["./ask"]\n'),
+    ("hooks.health", MINIMUM + '[hooks]\nhealth = ["is-well"]\n'),
+    ("hooks.health_checks", MINIMUM + "[hooks]\nhealth_checks = 0\n"),
+    ("hooks.timeout_s", MINIMUM + "[hooks]\ntimeout_s = 0\n"),
+    ("shadow.inputs", MINIMUM + '[shadow]\ninputs = "recent"\n'),
+    ("shadow.max_disagreement", MINIMUM + "[shadow]\nmax_disagreement = 5\n"),
+    ("shadow.max_samples", MINIMUM + "[shadow]\nmin_samples = 10\nmax_samples = 9\n"),
+    ("shadow.max_latency", MINIMUM + "[shadow]\nmax_latency = 9\n"),
     ("polcy", MINIMUM + "[polcy]\n"),
     ("download.rate_limit", MINIMUM + "[download]\nrate_limit = 5\n"),
 ]
