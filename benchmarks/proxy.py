@@ -184,7 +184,7 @@ def measured_of(reports: Sequence[Mapping[str, Any]]) -> Measured:
     usable = [report for report in reports if report["validity"]["state"] != "invalid"]
     ignored = len(reports) - len(usable)
     if not usable:
-        none = Absent(f"all {ignored} reports are invalid" if ignored else "never measured")
+        none = Absent(_why_invalid(reports) if reports else "never measured")
         return Measured(None, dict.fromkeys(METRICS, none), ignored=ignored)
     conditions = conditions_of(usable[0])
     for report in usable[1:]:
@@ -197,6 +197,16 @@ def measured_of(reports: Sequence[Mapping[str, Any]]) -> Measured:
         "energy_j": energy,
     }
     return Measured(conditions, metrics, source, ignored)
+
+
+def _why_invalid(reports: Sequence[Mapping[str, Any]]) -> str:
+    broken = {
+        flag["id"]
+        for report in reports
+        for flag in report["validity"]["flags"]
+        if flag["ok"] is False and flag["severity"] == "invalid"
+    }
+    return f"all {len(reports)} reports are invalid: {', '.join(sorted(broken))}"
 
 
 def exactly(value: float) -> Estimate:

@@ -34,7 +34,7 @@ class Sampler:
         """Start sampling, and return when the first sample is about to be taken.
 
         Raises:
-            EnergyUnreadable: the process did not find the sensor.
+            EnergyUnreadable: the process did not start, or did not find the sensor.
         """
         self._period_s = period_of(source.interval_s or 0.0)
         order = {
@@ -44,11 +44,14 @@ class Sampler:
             "period_s": self._period_s,
             "avoid": list(avoid),
         }
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "benchmarks.energy.sampler_child", json.dumps(order)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "benchmarks.energy.sampler_child", json.dumps(order)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
+        except OSError as error:
+            raise EnergyUnreadable(f"no sampler could be started: {error.strerror}") from error
         answers = self._process.stdout
         if answers is None or answers.readline() != READY:
             self.stop()

@@ -1,6 +1,7 @@
 """The energy of a run: counters read at edges, power sampled by a real process beside it, and what is said when either fails."""
 
 import os
+import sys
 import time
 from array import array
 from collections.abc import Callable
@@ -58,6 +59,31 @@ def _valid(block: dict[str, Any]) -> dict[str, Any]:
     energy_alone = {"$defs": schema["$defs"], **schema["properties"]["energy"]}
     jsonschema.Draft202012Validator(energy_alone).validate(settled)
     return settled
+
+
+def test_block_of_an_earlier_ruler_is_still_valid() -> None:
+    """As `bench-report/1` had it before there were baselines, samples and the method's present name."""
+    _valid(
+        {
+            "method": "cputime-watts",
+            "tier": 5,
+            "scope": "process-share",
+            "source": "4 W per busy core",
+            "j_per_inference_gross": 0.02,
+            "j_per_inference_net": Absent("no idle window"),
+            "idle_w": Absent("no idle window"),
+            "idle_window_s": Absent("no idle window"),
+            "windows_n": 8,
+            "window_s": 0.125,
+            "median": 0.02,
+            "mad": 0.0001,
+            "u_rel_pct": Absent("watts of the caller"),
+            "samples_expected": 9,
+            "samples_ok": 9,
+            "counter_wraps": 0,
+            "same_run_as_latency": True,
+        }
+    )
 
 
 # --- counters
@@ -314,6 +340,14 @@ def test_sampler_that_does_not_find_its_sensor_is_a_reason(tmp_path: Path) -> No
     (root / "sys/class/hwmon/hwmon0/name").unlink()
 
     assert _run(log, lambda _: None) == Absent("the sampler found no ina ina226:VIN")
+
+
+def test_sampler_that_cannot_be_started_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_tree(tmp_path, ina2xx(0, "ina226", 3_000_000, "VIN"))
+    log = EnergyLog(replace(SHORT, energy_window_s=1.0), root=root)
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+
+    assert _run(log, lambda _: None) == Absent("no sampler could be started: No such file or directory")
 
 
 def test_sampler_that_is_killed_is_a_reason(tmp_path: Path) -> None:

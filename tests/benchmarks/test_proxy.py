@@ -53,7 +53,13 @@ def _report(p50_ms: float, *, joules: float | None = None, state: str = "valid",
         },
         "latency": {"p50": p50, "p50_ci95": [p50 - 1000, p50 + 1000], "cpu_ns_per_inference": p50},
         "energy": energy,
-        "validity": {"state": state},
+        "validity": {
+            "state": state,
+            "flags": [
+                {"id": "cpu_share", "ok": state != "invalid", "severity": "invalid"},
+                {"id": "n_p99", "ok": True},
+            ],
+        },
         "reasons": {} if energy else {"/energy": "no sensor"},
     }
 
@@ -159,7 +165,7 @@ def test_only_invalid_reports_give_no_verdict_but_a_reason() -> None:
 
     assert not comparison.verdicts
     assert set(comparison.missing) == {f"{proxy}-vs-{metric}" for proxy in PROXIES for metric in METRICS}
-    assert comparison.missing["macs-vs-cpu_ns"] == "int8: all 1 reports are invalid"
+    assert comparison.missing["macs-vs-cpu_ns"] == "int8: all 1 reports are invalid: cpu_share"
 
 
 def test_reports_of_different_runtimes_are_not_compared() -> None:

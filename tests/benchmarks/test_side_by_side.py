@@ -76,7 +76,7 @@ def test_machine_that_was_busy_gives_no_verdict() -> None:
     said = list(lines(reports, candidates, comparisons_of(candidates)))
 
     assert said[1].endswith("0 of 3")
-    assert said[-1].split(maxsplit=1) == ["unknown", "everything: fp32.onnx: all 3 reports are invalid"]
+    assert said[-1].split(maxsplit=1) == ["unknown", "everything: fp32.onnx: all 3 reports are invalid: cpu_share"]
 
 
 def test_command_measures_each_model_in_processes_of_its_own(classifier: Path, tmp_path: Path) -> None:
