@@ -6,7 +6,6 @@ back). A hook may be called twice that way, never not at all.
 """
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -16,6 +15,7 @@ from agent.hooks import Answer, Hook, Subject
 from agent.layout import LinePaths
 from agent.record import Record
 from agent.state import DueBenchmark, Pending, Setback, Stage
+from agent.vigil import vigil
 from agent.wire import Way
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class Activation:
     config: Config
     paths: LinePaths
     record: Record
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], None] = vigil.sleep
 
     @property
     def is_switched(self) -> bool:
@@ -98,7 +98,7 @@ class Activation:
             subject = Subject(self.record.model, self.paths)
         else:
             self.paths.switch_current(back_to)
-            subject = Subject.of_slot(self.record.model, self.paths, back_to)
+            subject = Subject.of_target(self.record.model, self.paths, slots.target_of(self.paths, back_to))
         self._call(Hook.POST_ACTIVATE, subject)
         # What is not well here is not tried again in this rollout, so that nothing goes round in circles; what only rotted is.
         self.record.roll_back(setback, current=back_to, permanent=setback.stage == "health")

@@ -8,12 +8,10 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
-from agent import children, wire
+from agent import children
 from agent.config import Hooks
-from agent.errors import WireInvalid
-from agent.layout import MANIFEST_FILE, LinePaths
+from agent.layout import LinePaths
 from agent.wire import Target
 
 # Exit codes of `pre_activate`, as sysexits.h has them; every other one is a hook that failed.
@@ -45,15 +43,6 @@ class Subject:
     @classmethod
     def of_target(cls, model: str, paths: LinePaths, target: Target) -> "Subject":
         return cls(model, paths, target.sha256, target.version, target.variant)
-
-    @classmethod
-    def of_slot(cls, model: str, paths: LinePaths, sha256: str) -> "Subject":
-        """The model of a slot, as its manifest names it; a manifest that is damaged gives no names."""
-        try:
-            manifest: Any = wire.parse_json((paths.slot(sha256) / MANIFEST_FILE).read_bytes(), MANIFEST_FILE)
-            return cls(model, paths, sha256, str(manifest["version"]), str(manifest["variant"]))
-        except (OSError, WireInvalid, KeyError, TypeError):
-            return cls(model, paths, sha256)
 
     def variables(self) -> dict[str, str]:
         """What the hook finds in its environment."""

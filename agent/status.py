@@ -77,6 +77,7 @@ def _installation(model: str, state: State, layout: Layout, config: Config, now:
         "model": model,
         "current": current,
         "served": None if current is None else _release(paths, current),
+        "damaged": line.damaged is not None,
         "previous": line.previous,
         "wanted": state.wanted(model),
         "pending": None if line.pending is None else _pending(line.pending, layout, now),
@@ -197,6 +198,8 @@ def _described_installation(one: dict[str, Any]) -> Iterator[str]:
     served = one["served"]
     yield one["model"]
     yield f"  current  {one['current'] or 'none'}" + (f"  {served['version']}/{served['variant']}" if served else "")
+    if one["damaged"]:
+        yield "           its files are damaged; they are fetched again"
     yield f"  previous {one['previous'] or 'none'}"
     if one["pending"]:
         pending = one["pending"]
