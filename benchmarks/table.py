@@ -31,6 +31,8 @@ def _rows(report: Mapping[str, Any], name: str) -> Iterator[tuple[str, str]]:
     yield "accuracy", _accuracy(report)
     if artifact["static"]:
         yield "static", _static(artifact["static"])
+    if report["analytic"]:
+        yield "analytic", _analytic(report["analytic"])
 
 
 def _placement(runtime: Mapping[str, Any]) -> str:
@@ -134,6 +136,13 @@ def _static(static: Mapping[str, Any]) -> str:
     activations = "unknown" if peak is None else f"{peak / 1e6:.3f} MB"
     uncounted = f", uncounted {', '.join(static['ops_uncounted'])}" if static["ops_uncounted"] else ""
     return f"MACs {macs}; parameters {static['param_bytes'] / 1e6:.3f} MB, activations {activations}{uncounted}"
+
+
+def _analytic(analytic: Mapping[str, Any]) -> str:
+    newer = analytic.get("at_7nm")
+    bounds = {"45 nm": analytic["e_total_j"], **({"7 nm": newer["e_total_j"]} if newer else {})}
+    said = [f"{low * 1e3:.3g} to {high * 1e3:.3g} mJ at {node}" for node, (low, high) in bounds.items()]
+    return f"at least {', '.join(said)}, on an assumed chip, not measured"
 
 
 def duration(value: float) -> str:

@@ -27,11 +27,12 @@ def test_json_is_the_report_and_nothing_else(classifier: Path) -> None:
 
 
 def test_table_says_what_is_absent_and_why(classifier: Path) -> None:
-    done = _bench(classifier, "--tier", "smoke")
+    done = _bench(classifier, "--tier", "smoke", "--static", "--watts", "4")
 
     assert done.returncode == 0
     labels = [line.split("  ")[0] for line in done.stdout.splitlines()]
-    assert {"model", "validity", "latency", "memory", "energy", "accuracy"} <= set(labels)
+    assert {"model", "validity", "latency", "memory", "energy", "accuracy", "static", "analytic"} <= set(labels)
+    assert "at 7 nm, on an assumed chip, not measured" in done.stdout
     assert "accuracy     none: no sample set was given" in done.stdout
     assert "min_duration" in done.stdout
 
