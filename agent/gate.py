@@ -1,6 +1,8 @@
 """Asking the owner's rules, at the moment when something is to be done: pure rules, and the looking that they ask for."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
@@ -11,6 +13,8 @@ from agent.policy import Activity, LookAt, Refused, grant_bytes, permit
 from agent.spending import Spending
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -53,12 +57,24 @@ class Gate:
         return granted_bytes
 
     def settle(self) -> None:
-        """Write down what a transfer cost indeed."""
-        self.spending.correct(metered=self._is_metered())
+        """Write down what a transfer cost indeed.
+
+        A disk that refuses that is no failure of the transfer: under a budget, what is charged stays charged.
+        """
+        with self._disk_may_refuse():
+            self.spending.correct(metered=self._is_metered())
 
     def count(self) -> None:
-        """Take in what polls and reports cost."""
-        self.spending.count(metered=self._is_metered())
+        """Take in what polls and reports cost. A disk that refuses to note it does not keep the device from polling."""
+        with self._disk_may_refuse():
+            self.spending.count(metered=self._is_metered())
+
+    @contextmanager
+    def _disk_may_refuse(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            log.warning("day_not_written", extra={"why": str(error)})
 
     def _is_metered(self) -> bool:
         """Asked where a budget needs it, and else not looked at."""
