@@ -1,6 +1,7 @@
 """The energy of a run: counters read at edges, power sampled by a real process beside it, and what is said when either fails."""
 
 import os
+import subprocess
 import sys
 import time
 from array import array
@@ -340,6 +341,34 @@ def test_sampler_that_does_not_find_its_sensor_is_a_reason(tmp_path: Path) -> No
     (root / "sys/class/hwmon/hwmon0/name").unlink()
 
     assert _run(log, lambda _: None) == Absent("the sampler found no ina ina226:VIN")
+
+
+def test_sampler_does_not_outlive_a_benchmark_that_was_killed(tmp_path: Path) -> None:
+    root = write_tree(tmp_path, ina2xx(0, "ina226", 3_000_000, "VIN"))
+    code = (
+        "import sys, time; from pathlib import Path; from benchmarks.energy import find_meter; from benchmarks.energy.sampler import Sampler\n"
+        "root = Path(sys.argv[1])\n"
+        "sampler = Sampler(find_meter(root=root).source, longest_window_s=60.0, root=root, avoid=())\n"
+        "print(sampler._process.pid, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, root], stdout=subprocess.PIPE, text=True) as benchmark:
+        assert benchmark.stdout is not None
+        sampler = Path("/proc") / benchmark.stdout.readline().strip()
+        assert "sampler_child" in (sampler / "cmdline").read_text()
+        benchmark.kill()
+
+    for _ in range(500):
+        if _ended(sampler):
+            return
+        time.sleep(0.02)
+    pytest.fail("the sampler still runs")
+
+
+def _ended(process: Path) -> bool:
+    try:
+        return "\nState:\tZ" in (process / "status").read_text()
+    except OSError:
+        return True
 
 
 def test_sampler_that_cannot_be_started_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
