@@ -8,16 +8,15 @@ import argparse
 import contextlib
 import fcntl
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from types import FrameType
 
 from client.demo import scenario
 from client.errors import ConfigError
+from client.interrupts import ignore_interrupts, signals_interrupt
 from client.output import print_json, print_table
 from client.processes import free_port, is_free
 from client.stack import Stack
@@ -40,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the demo; 0 also when Ctrl-C ends it after the table."""
     port = _port(args.port)
-    with _signals_interrupt(), _clean_home(args.home) as home:
+    with signals_interrupt(), _clean_home(args.home) as home:
         say(f"starting server and worker in {home}")
         # A failure below ends every process on its way out, and so does Ctrl-C.
         with Stack(home, port=port) as stack:
@@ -52,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
                     _stay(stack)
             finally:
                 # From here on a second Ctrl-C must not stop us from ending the children.
-                _ignore_interrupts()
+                ignore_interrupts()
         say("every process has ended")
     return 0
 
@@ -141,24 +140,3 @@ def _stay(stack: Stack) -> None:
         while True:
             stack.children.require_alive()
             time.sleep(1)
-
-
-@contextlib.contextmanager
-def _signals_interrupt() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the demo as Ctrl-C does; afterwards all is as before."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, _interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def _ignore_interrupts() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)

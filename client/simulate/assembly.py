@@ -18,6 +18,7 @@ from client.simulate.clock import Coverage, VirtualClock
 from client.simulate.device import Holding, VirtualAgent
 from client.simulate.line import Fate
 from client.simulate.links import LinkProfile, deal
+from client.simulate.patience import patiently
 from client.simulate.server import Ground
 from client.simulate.simulation import Member
 from client.simulate.traffic import Traffic
@@ -107,9 +108,9 @@ class Yard:
         config = self._config(blueprint)
         member, client = self._member(blueprint, config, draw)
         try:
-            client.credential = self._credential(client, blueprint, config)
+            client.credential = patiently(lambda: self._credential(client, blueprint, config))
             # Every device polls in a rhythm of its own, and has done so for long.
-            member.due_s = draw.uniform(0, member.device.introduce())
+            member.due_s = draw.uniform(0, patiently(member.device.introduce))
         except AgentError as error:
             raise ServerError(f"device {config.name} was not taken in: {error}") from error
         finally:

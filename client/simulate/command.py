@@ -25,6 +25,7 @@ from agent.errors import AgentError
 from client.connection import connect
 from client.demo.models import LINE, MODELS, DemoModel
 from client.errors import ConfigError, ServerError
+from client.interrupts import ignore_interrupts, signals_interrupt
 from client.output import print_json
 from client.processes import free_port
 from client.rest import RestClient
@@ -142,7 +143,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(
             "--failures, --unhealthy and --bad-patches are of different devices: together they add up to more than 1"
         )
-    with _quiet_agents(), _server(args) as rest:
+    with signals_interrupt(), _quiet_agents(), _server(args) as rest:
         outcome = _simulate(args, rest, links)
         document = outcome.document()
     if args.json:
@@ -230,10 +231,14 @@ def _server(args: argparse.Namespace) -> Iterator[RestClient]:
         # Last-seen is noise here, and ten thousand first polls would otherwise write it often.
         environment = {"SMALLFLEET_POLL_AFTER_S": str(OWN_POLL_AFTER_S), "SMALLFLEET_LAST_SEEN_FLUSH_S": "30"}
         with Stack(Path(home), port=free_port(), environment=environment) as stack:
-            for model in models:
-                stack.cli("publish", *model.publish_arguments())
-            with stack.rest() as rest:
-                yield rest
+            try:
+                for model in models:
+                    stack.cli("publish", *model.publish_arguments())
+                with stack.rest() as rest:
+                    yield rest
+            finally:
+                # From here on a second Ctrl-C must not keep the server from being ended.
+                ignore_interrupts()
 
 
 def _named(args: argparse.Namespace) -> list[DemoModel]:

@@ -20,6 +20,7 @@ from client.simulate.clock import VirtualClock
 from client.simulate.disk import Disk, Memory, Outbox
 from client.simulate.fetching import LinkSource
 from client.simulate.line import Fate, VirtualLine
+from client.simulate.patience import patiently
 from client.simulate.transport import LinkedClient
 
 # A quick benchmark and its child's start.
@@ -91,7 +92,7 @@ class VirtualAgent(Agent):
         """Send what waits, as if beside the server, so that the books on both sides are whole."""
         self._virtual[0].is_on_link = False
         try:
-            self.messages.send(self.client)
+            patiently(lambda: self.messages.send(self.client))
         finally:
             self.client.close()
 

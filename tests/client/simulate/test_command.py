@@ -1,13 +1,18 @@
 """`smallfleet simulate`: what it refuses before anything is started, and the summary of a run as people read it."""
 
 import argparse
+import os
 import re
 import shlex
+import subprocess
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from client.cli import main
+from client.processes import smallfleet
 from client.simulate.command import add_arguments
 from client.simulate.traffic import percentile
 
@@ -83,3 +88,27 @@ def test_what_the_page_tells_to_type_can_be_typed() -> None:
 )
 def test_percentile_is_the_nearest_rank(values: list[float], share: float, expected: float | None) -> None:
     assert percentile(values, share) == expected
+
+
+def test_ended_simulation_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
+    """The signal comes while its own server is being made."""
+    command = smallfleet("simulate", "--devices", "3")
+    with (tmp_path / "log").open("wb") as log:
+        running = subprocess.Popen(
+            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, "TMPDIR": str(tmp_path)}
+        )
+    try:
+        deadline = time.monotonic() + 90
+        while len(children := psutil.Process(running.pid).children(recursive=True)) < 1:
+            assert running.poll() is None, (tmp_path / "log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        running.terminate()
+        assert running.wait(timeout=30) == 130
+        assert "Traceback" not in (tmp_path / "log").read_text()
+        _gone, alive = psutil.wait_procs(children, timeout=5)
+        assert not alive
+        assert not list(tmp_path.glob("smallfleet-simulate-*"))
+    finally:
+        running.kill()
+        running.wait()
