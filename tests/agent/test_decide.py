@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from agent.clock import Instant
+from agent.conditions import Conditions, Look
 from agent.config import Policy
 from agent.decide import (
     Abandon,
@@ -24,6 +25,8 @@ from agent.decide import (
     decide,
     retry_delay_s,
 )
+from agent.hours import Hours
+from agent.policy import LookAt, Refused
 from agent.state import Failure, LineState, Pending, Setback, Stage
 from agent.wire import Blob, Entry, Offer, Target, Tolerances, Way
 
@@ -140,6 +143,64 @@ def test_rule(name: str) -> None:
     line, wanted, action = ROWS[name]
     held = frozenset(sha256 for sha256 in (line.current, line.previous) if sha256 is not None)
     assert decide(line, wanted, policy=POLICY, held=held, now=NOW) == action
+
+
+# Every rule refuses, and everything is known.
+STRICT = replace(
+    POLICY,
+    metered_downloads="never",
+    free_disk_mb=1,
+    battery_percent=50,
+    quiet_hours=(Hours.parse("09:00-10:00"),),
+    busy_hook=("/hook",),
+)
+WORST = Conditions(
+    looked=frozenset(Look),
+    is_metered=True,
+    free_bytes=0,
+    battery_percent=1,
+    time_of_day_s=9.5 * 3600,
+    busy="no",
+)
+STEP_BACK = Offer(Way.PREVIOUS, NEW, 0)
+
+REFUSED: dict[str, tuple[LineState, str | None]] = {
+    "a target is noted, and waits": (LINE, None),
+    "a way over the link": (at(Stage.NEW), "metered-link"),
+    "the bytes of a way": (at(Stage.CHOSEN, offer=RAW), "metered-link"),
+    "decoding": (at(Stage.FETCHED, offer=RAW), "free-disk"),
+    "smoke run": (at(Stage.STAGED), "battery"),
+    "smoke run that never ends is given up": (at(Stage.STAGED, smoke_runs=2), None),
+    "shadow run": (at(Stage.CHECKED), "battery"),
+    "activation": (at(Stage.READY), "quiet-hours"),
+    "activation that was cut off": (at(Stage.SWITCHING), "quiet-hours"),
+    "health": (at(Stage.OBSERVED), None),
+    "step back by itself": (at(Stage.STEPPING_BACK, setback=SETBACK), None),
+    "way back to previous": (replace(at(Stage.NEW), previous=NEW), None),
+    "look at previous": (at(Stage.FETCHED, offer=STEP_BACK), None),
+    "activation of previous": (at(Stage.READY, offer=STEP_BACK), "quiet-hours"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_owners_rules_hold_back_what_the_server_wants(name: str) -> None:
+    line, rule = REFUSED[name]
+    held = frozenset(sha256 for sha256 in (line.current, line.previous) if sha256 is not None)
+    action = decide(line, ENTRY, policy=STRICT, held=held, now=NOW, seen=WORST)
+    assert (action.rule if isinstance(action, Refused) else None) == rule
+
+
+def test_what_the_server_does_not_want_is_not_held_back() -> None:
+    for entry in (None, replace(ENTRY, hold=True), replace(ENTRY, target=None)):
+        action = decide(at(Stage.CHOSEN, offer=RAW), entry, policy=STRICT, held=frozenset(), now=NOW, seen=WORST)
+        assert isinstance(action, Idle | Abandon)
+
+
+def test_nothing_is_looked_at_before_something_is_to_be_done() -> None:
+    idle = replace(LINE, current=NEW)
+    assert decide(idle, ENTRY, policy=STRICT, held=frozenset({NEW}), now=NOW) == Idle("up-to-date")
+    wanted = decide(at(Stage.CHOSEN, offer=RAW), ENTRY, policy=STRICT, held=frozenset(), now=NOW)
+    assert wanted == LookAt(frozenset({Look.LINK}))
 
 
 def test_previous_whose_slot_is_gone_is_fetched() -> None:

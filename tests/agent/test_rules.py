@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from agent import disk
 from agent.policy import LOOK_AGAIN_S
-from tests.agent.device import MODEL, PROCESS_TIMEOUT_S, Device, entry
+from tests.agent.device import PROCESS_TIMEOUT_S, Device, entry
 from tests.agent.models import release
 from tests.agent.standin import Handler, Seen, StandIn, sha256
 from tests.agent.test_commands import bundle_of
@@ -311,4 +312,14 @@ def test_refusal_survives_a_restart_without_being_said_again(device: Device, ser
     device.run("once")
     assert [seen.method for seen in server.seen] == ["GET"]
     assert device.state()["refused"]["rule"] == "metered-link"
-    assert MODEL in device.config.models
+
+
+def test_device_whose_disk_cannot_note_the_day_still_polls(device: Device, server: StandIn) -> None:
+    device.preinstall(OLD)
+    server.entries = [entry(server, OLD)]
+    device.cycle()
+    device.layout.day.write_bytes(b'{"date": "2000-01-01"')
+    with device.agent() as agent:
+        agent.gate.spending.charge(1 << 20, metered=False)  # more than is noted at once
+        disk.inject("erofs@1+")
+        assert agent.cycle().exit_code == 0
