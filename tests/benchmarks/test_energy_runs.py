@@ -26,24 +26,44 @@ SHORT = replace(TIERS["smoke"], min_queries=20, min_duration_s=0.02, idle_s=0.02
 
 
 @dataclass
-class Clockwork:
-    """A counter that takes `idle_w` always and `inference_j` more per inference: what a real one does, without its noise."""
+class Board:
+    """A board in a time of its own: it takes `idle_w` while it sleeps, and `busy_w` for the half millisecond of an inference.
 
-    idle_w: float
-    inference_j: float
+    Attributes:
+        idle_w: watts of each sleep in turn; the last of them for all that follow.
+    """
+
+    idle_w: list[float]
+    busy_w: float
     u_rel_pct: float | Absent = field(default_factory=lambda: Absent("unstated"))
-    inferences: int = 0
+    now_ns: int = 0
+    joules: float = 0.0
 
     @property
     def source(self) -> Source:
-        return Source("hwmon", 1, "board", "clockwork", self.u_rel_pct, ranges_uj=(None,))
+        return Source("hwmon", 1, "board", "board", self.u_rel_pct, ranges_uj=(None,))
 
     def read(self) -> tuple[int, ...]:
-        return (round(time.perf_counter() * self.idle_w * 1e6 + self.inferences * self.inference_j * 1e6),)
+        return (round(self.joules * 1e6),)
+
+    def sleep(self, seconds: float) -> None:
+        self._pass(seconds, self.idle_w.pop(0) if len(self.idle_w) > 1 else self.idle_w[0])
 
     def infer(self, _: int) -> None:
-        time.sleep(0.0005)
-        self.inferences += 1
+        self._pass(0.0005, self.busy_w)
+
+    def _pass(self, seconds: float, watts: float) -> None:
+        self.now_ns += round(seconds * 1e9)
+        self.joules += seconds * watts
+
+    def run(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+        """The energy block of a short run on this board."""
+        monkeypatch.setattr(time, "perf_counter_ns", lambda: self.now_ns)
+        monkeypatch.setattr(time, "sleep", self.sleep)
+        log = EnergyLog(SHORT, root=Path("/nonexistent"))
+        log.meter = self
+        block: dict[str, Any] = _run(log, self.infer)
+        return block
 
 
 def _run(log: EnergyLog, infer: Callable[[int], object]) -> Any:
@@ -90,41 +110,41 @@ def test_block_of_an_earlier_ruler_is_still_valid() -> None:
 # --- counters
 
 
-def test_gross_holds_the_idle_power_and_net_does_not(tmp_path: Path) -> None:
-    meter = Clockwork(idle_w=2.0, inference_j=0.5, u_rel_pct=3.0)
-    log = EnergyLog(SHORT, root=tmp_path)
-    log.meter = meter
+def test_gross_holds_the_idle_power_and_net_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An inference of half a millisecond at 12 W on a board that takes 2 W anyway: 6 mJ gross, 5 mJ net."""
+    energy = _valid(Board([2.0], busy_w=12.0, u_rel_pct=3.0).run(monkeypatch))
 
-    energy = _valid(_run(log, meter.infer))
-
-    assert energy["idle_w"] == pytest.approx(2.0, rel=0.05)
-    assert energy["j_per_inference_net"] == pytest.approx(0.5, rel=0.01)
-    assert energy["j_per_inference_gross"] > energy["j_per_inference_net"]
+    assert energy["idle_w"] == pytest.approx(2.0)
+    assert energy["idle_window_s"] == pytest.approx(SHORT.idle_s)
+    assert energy["j_per_inference_gross"] == energy["median"] == pytest.approx(0.006)
+    assert energy["j_per_inference_net"] == pytest.approx(0.005)
     assert (energy["windows_n"], energy["samples_ok"], energy["samples_expected"]) == (5, 11, 11)
-    assert energy["idle_window_s"] >= SHORT.idle_s
-    assert energy["u_rel_pct"] == pytest.approx((3.0**2 + energy["u_spread_pct"] ** 2) ** 0.5, rel=1e-3)
+    assert (energy["mad"], energy["u_spread_pct"], energy["u_rel_pct"]) == (0.0, pytest.approx(0.0, abs=1e-6), 3.0)
     assert energy["same_run_as_latency"] is True
 
 
-def test_sensor_without_an_accuracy_leaves_the_uncertainty_open_but_not_the_spread(tmp_path: Path) -> None:
-    meter = Clockwork(idle_w=0.0, inference_j=0.5)
-    log = EnergyLog(SHORT, root=tmp_path)
-    log.meter = meter
+def test_baseline_that_drifts_is_in_the_uncertainty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After settling, 2.0 W and then 2.4 W: the baseline is 2.2 W, and 0.4 W of 12 W are 3.33 %; with the sensor's 3 %, 4.48 %."""
+    energy = _valid(Board([9.0, 2.0, 2.4, 0.0], busy_w=12.0, u_rel_pct=3.0).run(monkeypatch))
 
-    block = _run(log, meter.infer)
+    assert energy["idle_w"] == pytest.approx(2.2)
+    assert energy["u_spread_pct"] == pytest.approx(10 / 3, rel=1e-4)
+    assert energy["u_rel_pct"] == pytest.approx(4.4845, rel=1e-4)
+
+
+def test_sensor_without_an_accuracy_leaves_the_uncertainty_open_but_not_the_spread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    block = Board([2.0, 2.0, 2.4, 0.0], busy_w=12.0).run(monkeypatch)
 
     assert block["u_rel_pct"] == Absent("unstated")
-    assert _valid(block)["u_spread_pct"] >= 0
+    assert _valid(block)["u_spread_pct"] == pytest.approx(10 / 3, rel=1e-4)
 
 
-def test_run_that_takes_no_more_than_idle_has_no_net_energy(tmp_path: Path) -> None:
-    meter = Clockwork(idle_w=2.0, inference_j=-0.000_000_5)
-    log = EnergyLog(SHORT, root=tmp_path)
-    log.meter = meter
+def test_run_that_takes_no_more_than_idle_has_no_net_energy(monkeypatch: pytest.MonkeyPatch) -> None:
+    block = Board([2.0], busy_w=1.9).run(monkeypatch)
 
-    assert _run(log, meter.infer)["j_per_inference_net"] == Absent(
-        "the run took no more power than the device took idle"
-    )
+    assert block["j_per_inference_net"] == Absent("the run took no more power than the device took idle")
 
 
 def test_real_files_are_read_at_the_edges_only(tmp_path: Path) -> None:
@@ -142,19 +162,21 @@ def test_real_files_are_read_at_the_edges_only(tmp_path: Path) -> None:
     assert (energy["mad"], energy["idle_w"], energy["source"]) == (0.0, 0.0, "ina228:VIN")
 
 
-def test_five_windows_stand_for_however_many_were_run() -> None:
+def test_five_windows_stand_for_however_many_were_run(monkeypatch: pytest.MonkeyPatch) -> None:
     log = EnergyLog(SHORT, root=Path("/nonexistent"))
-    meter = Clockwork(idle_w=1.0, inference_j=1.0)
-    log.meter = meter
-    windows = [Window(0, 1, 1, array("Q", [1] * count)) for count in (1, 1, 1, 1, 1, 1, 1)]
+    log.meter = board = Board([1.0], busy_w=1.0)
+    monkeypatch.setattr(time, "perf_counter_ns", lambda: board.now_ns)
+    monkeypatch.setattr(time, "sleep", board.sleep)
+    windows = [Window(0, 1, 1, array("Q", [1]))] * 7
     log.baseline()
-    for window in [*windows, None]:
+    for _ in range(8):
         log.at_edge()
-        meter.inferences += 0 if window is None else len(window.latencies_ns)
+        board.sleep(1.0)
 
     blocks = log.block(windows), log.block(windows[:3])
 
     assert [None if isinstance(block, Absent) else block["windows_n"] for block in blocks] == [5, 3]
+    assert [None if isinstance(block, Absent) else block["median"] for block in blocks] == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("content", ["garbage", "5", None])
