@@ -72,7 +72,8 @@ class Activation:
         pending, limits = self.record.pending, self.config.hooks
         if not self.is_switched:
             # Somebody has moved the link, or it was lost: what is not current is not observed.
-            self.record.advance(replace(pending, stage=Stage.READY))
+            moved = replace(self.record.state, current=self.paths.read_current())
+            self.record.commit(replace(moved, pending=replace(pending, stage=Stage.READY)))
             return
         # Written down first: a model that takes the machine down is not observed for ever.
         self.record.advance(replace(pending, health_runs=pending.health_runs + 1))

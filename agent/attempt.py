@@ -295,10 +295,12 @@ class Line:
         # Written down first, as for the smoke run.
         self.record.advance(replace(self.record.pending, shadow_runs=self.record.pending.shadow_runs + 1))
         target, paths, current = self.record.pending.target, self.layout.line(self.model), self.record.state.current
+        # A model that has rotted would answer differently, and be no reason to refuse another one.
+        is_sound = current is not None and slots.is_complete(paths, current)
         try:
             found = shadow.run(
                 paths.model(target.sha256),
-                None if current is None else paths.model(current),
+                paths.model(current) if current is not None and is_sound else None,
                 None if target.sample_set is None else self.layout.sample_set(target.sample_set.sha256),
                 self.config,
             )

@@ -30,8 +30,8 @@ RECENT_INPUTS, SAMPLE_SET = "recent-inputs", "sample-set"
 MIN_TURNS, MAX_TURNS, TIMING_S = 9, 400, 2.0
 # Below this share of a CPU something else held the core, and only CPU time tells the models apart: the ruler's rule for validity.
 LEAST_CPU_SHARE = 0.95
-# Outputs that wait for the other model, where the two run one after the other.
-MAX_KEPT_BYTES = 32 << 20
+# Outputs that wait for the other model, and how long one model may take over all inputs: of slow models fewer are looked at.
+MAX_KEPT_BYTES, MAX_RUNNING_S = 32 << 20, 60.0
 
 Outputs = dict[str, Any]
 
@@ -196,15 +196,15 @@ def _try(model: Model, feeds: Feeds) -> Outputs | InferenceFailed:
 
 
 def _run_all(model: Model, feeds: Sequence[Feeds]) -> list[Outputs | InferenceFailed]:
-    """What the model makes of each input; fewer, where the outputs are too large to be kept."""
+    """What the model makes of each input; fewer, where the outputs are too large to be kept, or it takes too long."""
     results: list[Outputs | InferenceFailed] = []
-    kept_bytes = 0
+    kept_bytes, started = 0, time.monotonic()
     for one in feeds:
         outputs = _try(model, one)
         results.append(outputs)
         if not isinstance(outputs, InferenceFailed):
             kept_bytes += sum(value.nbytes for value in outputs.values() if isinstance(value, np.ndarray))
-        if kept_bytes > MAX_KEPT_BYTES:
+        if kept_bytes > MAX_KEPT_BYTES or time.monotonic() - started > MAX_RUNNING_S:
             break
     return results
 

@@ -361,3 +361,15 @@ def test_first_install_says_that_there_was_nothing_to_compare_with(device: Devic
     assert device.served() == NEW.model
     [found] = server.details("shadowed")
     assert (found["why_not"], found["disagreement"], found["latency_ratio"]) == ("no-current", None, None)
+
+
+def test_model_in_service_that_has_rotted_is_no_reason_for_a_veto(device: Device, server: StandIn) -> None:
+    device.configure(SHADOW + "min_samples = 4\nmax_disagreement = 0\n")
+    device.preinstall(OLD)
+    server.entries = [entry(server, OLD, version="0.9.0")]
+    device.cycle()
+    device.layout.line(MODEL).model(sha256(OLD.model)).write_bytes(NEWER.model)
+    server.entries = [entry(server, NEW, version="1.1.0")]
+    device.cycle()
+    assert device.served() == NEW.model
+    assert server.details("shadowed")[0]["why_not"] == "no-current"
