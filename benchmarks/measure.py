@@ -133,7 +133,7 @@ def measure(request: Mapping[str, Any]) -> Run:
     threads = 1 + _threads() - threads_before
     phases["load"] = meter.end_phase()
     workload = workload_of(session, model, request)
-    infer = _inference(model, workload.feeds)
+    infer = inference_of(model, workload.feeds)
     phases["inputs"] = meter.end_phase()
     _, cold.first_inference_ms = _timed(lambda: _first_inference(session, infer, request))
     with EnergyLog(TIERS[request["tier"]], watts=request["watts"], avoid=cpus) as energy:
@@ -216,7 +216,7 @@ def _read(path: Path) -> tuple[str, int, float]:
         raise ModelUnloadable(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _inference(model: "Model", feeds: list[dict[str, Any]]) -> Callable[[int], object]:
+def inference_of(model: "Model", feeds: list[dict[str, Any]]) -> Callable[[int], object]:
     """One inference by number, over the cycle of inputs; bare, since this is what is timed."""
     run, names, cycle = model.session.run, model.output_names, len(feeds)
 

@@ -13,7 +13,7 @@ import venv
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.peers import document, table
+from benchmarks.peers import document, ruler, table
 from benchmarks.peers.bounds import noise_bytes
 from benchmarks.peers.codecs import CODECS
 from benchmarks.peers.codecs.zipnn import REQUIREMENTS
@@ -69,10 +69,14 @@ def _corpus(args: argparse.Namespace) -> int:
 
 
 def _environments(args: argparse.Namespace) -> int:
-    folder = environments_folder(args.cache) / "zipnn"
-    venv.create(folder, with_pip=True)
-    pip = [str(folder / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
-    return subprocess.run([*pip, *REQUIREMENTS], check=False).returncode
+    for name, requirements in (("zipnn", REQUIREMENTS), (ruler.ENVIRONMENT, ruler.requirements())):
+        folder = environments_folder(args.cache) / name
+        venv.create(folder, with_pip=True)
+        pip = [str(folder / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
+        failed = subprocess.run([*pip, *requirements], check=False).returncode
+        if failed:
+            return failed
+    return 0
 
 
 def _compare(args: argparse.Namespace) -> int:
