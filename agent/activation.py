@@ -48,6 +48,11 @@ class Activation:
             self._refuse(answer)
             return None
         if pending.stage is not Stage.SWITCHING:
+            if not slots.is_complete(self.paths, pending.target.sha256):
+                # It may have waited for this moment for days, on flash that wears.
+                setback = Setback("verify", "slot-damaged", "the new model's slot is damaged")
+                self.record.advance(replace(pending, stage=Stage.NEW, offer=None, setback=setback))
+                return None
             # A damaged model may be replaced by itself: what is `previous` then stays so.
             current = self.record.state.current
             replaces = self.record.state.previous if current == pending.target.sha256 else current
