@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from agent import disk
-from agent.policy import LOOK_AGAIN_S
+from agent.policy import LOOK_AGAIN_S, SLICE_BYTES
 from tests.agent.device import PROCESS_TIMEOUT_S, Device, entry
 from tests.agent.models import release
 from tests.agent.standin import Handler, Seen, StandIn, sha256
@@ -233,6 +233,28 @@ def test_download_larger_than_a_days_budget_goes_on_the_next_day(device: Device,
     assert all(bytes_ < 101_000 for bytes_ in spent[:2]), "polls, heads and events are in it"
     raw = [seen for seen in server.requests("GET", "artifacts/") if sha256(BIG) in seen.path]
     assert sum(map(asked_bytes, raw)) == len(BIG), "each byte is asked for once"
+
+
+def test_download_stops_when_the_night_ends_and_keeps_what_came(device: Device, server: StandIn) -> None:
+    huge = BIG * 10
+    blob = server.add(huge)
+    wanted = entry(server, OLD, with_samples=False)
+    wanted["target"] |= blob
+    wanted["ways"] = [{"way": "raw", **blob}]
+    server.entries = [wanted]
+    configure(device, 'metered = true\nmetered_downloads = "night"\nnight = "22:00-06:00"\n')
+    night = device.clock.local().replace(year=2030, hour=5, minute=59, second=0)
+    at(device, night)
+
+    def end_of_night(handler: Handler, content: bytes) -> None:
+        at(device, night + timedelta(minutes=1))
+        handler.send_range(content)
+
+    server.misbehave.extend([lambda handler, content: handler.send_range(content), end_of_night])
+    assert device.cycle().exit_code == 0
+    assert device.layout.received_bytes(sha256(huge)) == SLICE_BYTES
+    assert refused(server)["rule"] == "metered-night"
+    assert [one["complete"] for one in server.details("transferred")] == [True, False]
 
 
 @pytest.mark.parametrize("point", ["open", "append", "fsync"])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent import disk
+from agent import disk, policy
 from agent.wire import Way, parse_poll_answer
 from fleet.measurements.api.serializers import ReportsSerializer
 from fleet.measurements.services import MAX_REPORT_BYTES
@@ -53,6 +53,29 @@ def test_events_and_saying_of_a_real_update_are_read(device: Device, server: Sta
     said = SayingSerializer(data=server.said)
     assert said.is_valid(), said.errors
     assert said.saying().installations[0].current is not None
+
+
+def test_rule_that_a_device_waits_for_is_read(device: Device, server: StandIn) -> None:
+    device.configure('[policy]\nmetered = true\nmetered_downloads = "never"\n')
+    server.entries = [entry(server, GOOD)]
+    device.cycle()
+    said = SayingSerializer(data=server.said)
+    assert said.is_valid(), said.errors
+    refused = said.saying().installations[0].refused
+    assert refused is not None
+    assert refused.rule == "metered-link"
+
+
+@pytest.mark.parametrize("slug", [rule.slug for rule in policy.RULES])
+def test_every_rule_can_be_said(slug: str) -> None:
+    held = {
+        "model": "digits",
+        "current": None,
+        "previous": None,
+        "refused": {"rule": slug, "detail": "x" * policy.MAX_DETAIL},
+    }
+    said = SayingSerializer(data={"agent_version": "1", "patch_formats": [1], "installations": [held]})
+    assert said.is_valid(), said.errors
 
 
 def test_events_of_a_shadow_run_and_a_step_back_are_read(device: Device, server: StandIn) -> None:
