@@ -191,10 +191,10 @@ def ledger_of_rollout(rollout: Rollout, *, device_limit: int = 1000) -> RolloutL
 
 
 def _entries_of(rollout: Rollout) -> QuerySet[LedgerEntry]:
-    attempts = Attempt.objects.filter(
-        pk=OuterRef("attempt_id"), rollout=rollout, installation__device=OuterRef("device")
-    )
-    return LedgerEntry.objects.filter(Exists(attempts)).order_by()
+    ours = Attempt.objects.filter(rollout=rollout)
+    own_attempts = ours.filter(pk=OuterRef("attempt_id"), installation__device=OuterRef("device"))
+    # The first condition says nothing new, but lets the database begin with the rollout's attempts in place of the whole ledger.
+    return LedgerEntry.objects.filter(Exists(own_attempts), attempt_id__in=ours.values("pk")).order_by()
 
 
 def _money(entries: QuerySet[LedgerEntry]) -> Decimal:
