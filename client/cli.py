@@ -32,6 +32,7 @@ COMMANDS: dict[str, dict[str, Entry]] = {
             "client.commands.publish", "publish one variant of a version with its contract and evaluation"
         ),
         "yank": Entry("client.commands.yank", "withdraw a published version"),
+        "budget": Entry("client.commands.budget", "limits of a model line: show, set, check a version against them"),
         "models": Entry("client.commands.models", "list model lines, show one with its versions and variants"),
         "bundle": Entry("client.commands.bundle", "write an offline bundle for `smallfleet agent install`"),
     },
@@ -40,6 +41,9 @@ COMMANDS: dict[str, dict[str, Entry]] = {
         "devices": Entry("client.commands.devices", "list devices, show one with its installations, revoke one"),
         "groups": Entry("client.commands.groups", "list, create and delete groups of devices"),
         "link-classes": Entry("client.commands.link_classes", "what a byte costs a device: list, create, change"),
+        "benchmarks": Entry(
+            "client.commands.benchmarks", "what the devices measured, and where graphs promised otherwise"
+        ),
         "costs": Entry("client.commands.costs", "accuracy against bytes and money, for today's fleet"),
         "deltas": Entry("client.commands.deltas", "which patches devices need, and having them built within a budget"),
         "enroll-token": Entry("client.commands.enroll_token", "create a token with which devices enroll"),

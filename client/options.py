@@ -15,6 +15,16 @@ EVALUATION_FIELDS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "by": ("measured_by", str),
 }
 
+# What is good when it is high; the bound that stands after such a quantity is `at_least`.
+LIMITED_FROM_BELOW = ("fps", "quality")
+LIMIT_FIELDS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "at_least": ("at_least", float),
+    "at_most": ("at_most", float),
+    "wanted": ("wanted", float),
+    "metric": ("metric", str),
+    "dataset": ("dataset_sha256", str),
+}
+
 
 def evaluation(text: str) -> dict[str, Any]:
     """`accuracy=0.982,n=1500,dataset=<sha256>[,low=..,high=..][,by=..]`: the first pair is the metric and its value.
@@ -47,6 +57,26 @@ def tolerances(text: str) -> dict[str, float]:
             raise argparse.ArgumentTypeError(f"unknown tolerance {key!r}; known: {', '.join(TOLERANCES)}")
         found[key] = _number(float, key, value)
     return found
+
+
+def limit(text: str) -> tuple[str, dict[str, Any]]:
+    """`fps=15,wanted=30`: a quantity, the bound that is usual for it, and what goes with it; else `quality,at_most=0.2,metric=top5-error`.
+
+    Raises:
+        argparse.ArgumentTypeError: something is unknown or no number.
+    """
+    head, *rest = text.split(",")
+    quantity, equals, bound = (part.strip() for part in head.partition("="))
+    row: dict[str, Any] = {}
+    if equals:
+        row["at_least" if quantity in LIMITED_FROM_BELOW else "at_most"] = _number(float, quantity, bound)
+    for part in rest:
+        key, value = attribute(part.strip())
+        if key not in LIMIT_FIELDS:
+            raise argparse.ArgumentTypeError(f"unknown field {key!r}; known: {', '.join(LIMIT_FIELDS)}")
+        name, convert = LIMIT_FIELDS[key]
+        row[name] = _number(convert, key, value)
+    return quantity, row
 
 
 def end_in_hours(text: str) -> datetime:

@@ -24,6 +24,7 @@ class Publication:
         evaluations: as the server's Evaluation has them.
         create_model: make the model line when there is none; without it a misspelt name is refused.
         draft: leave the version unpublished.
+        accept_over_budget: publish although a limit of the model line is broken; the server writes down who did.
     """
 
     file: Path
@@ -37,6 +38,7 @@ class Publication:
     evaluations: Sequence[Mapping[str, Any]] = ()
     create_model: bool = False
     draft: bool = False
+    accept_over_budget: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,8 @@ def publish(rest: RestClient, wanted: Publication, progress: Progress = no_progr
     _, variant_created = rest.put(f"{version_path}/variants/{wanted.variant}", _variant_body(wanted, digests["model"]))
     state = str(version["state"])
     if not wanted.draft and state != "published":
-        state = str(rest.post(f"{version_path}/publish", idempotent=True)["state"])
+        wish = {"accept_over_budget": True} if wanted.accept_over_budget else None
+        state = str(rest.post(f"{version_path}/publish", wish, idempotent=True)["state"])
     return Published(
         sha256=digests["model"],
         size_bytes=wanted.file.stat().st_size,
@@ -116,4 +119,6 @@ def _variant_body(wanted: Publication, sha256: str) -> dict[str, Any]:
         body["tolerances"] = dict(wanted.tolerances)
     if wanted.base_sha256:
         body["base_sha256"] = wanted.base_sha256
+    if wanted.accept_over_budget:
+        body["accept_over_budget"] = True
     return body

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
 
-from registry.models import Artifact, Evaluation, ModelLine, Patch, Variant, Version
+from registry.models import Artifact, Budget, Evaluation, ModelLine, Patch, Variant, Version
 
 
 class ReadOnlyAdmin(admin.ModelAdmin[Any]):
@@ -75,3 +75,11 @@ class PatchAdmin(ReadOnlyAdmin):
     list_filter = ["state", "patch_format"]
     list_select_related = ["base", "target"]
     search_fields = ["base__sha256", "target__sha256", "failure"]
+
+
+@admin.register(Budget)
+class BudgetAdmin(ReadOnlyAdmin):
+    """Limits of model lines."""
+
+    list_display = ["model_line", "configuration", "changed_at"]
+    list_select_related = ["model_line"]

@@ -23,7 +23,8 @@ ProblemError
     ├── VariantDiffers        409
     ├── EvaluationDiffers     409
     ├── VersionYanked         409
-    └── VersionEmpty          409  nothing to publish
+    ├── VersionEmpty          409  nothing to publish
+    └── OverBudget            409  a variant breaks a limit that its model line requires
 """
 
 from access.errors import ProblemError
@@ -199,3 +200,10 @@ class VersionEmpty(StateConflict):
 
     slug = "version-empty"
     title = "The version has no variant"
+
+
+class OverBudget(StateConflict):
+    """A variant breaks a limit of its model line that can be checked before any device has run it; `errors` names each."""
+
+    slug = "over-budget"
+    title = "A variant breaks the budget of its model line"

@@ -55,6 +55,27 @@ class ModelLine(models.Model):
         return self.name
 
 
+class Budget(models.Model):
+    """The limits that the variants of a model line shall keep, as `registry.budgets` reads them."""
+
+    class Configuration(models.TextChoices):
+        CANONICAL = "canonical", "one pinned thread, which compares over devices"
+        DEVICE_DEFAULT = "device-default", "as the runtime chooses on each device"
+
+    model_line = models.OneToOneField(ModelLine, on_delete=models.CASCADE, related_name="budget")
+    configuration = models.CharField(
+        max_length=20,
+        choices=Configuration.choices,
+        default=Configuration.CANONICAL,
+        help_text="in which speed, energy and memory are measured",
+    )
+    limits = models.JSONField(default=dict, help_text="by quantity: {at_least|at_most, wanted, metric, dataset_sha256}")
+    changed_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return f"{self.model_line_id}: {', '.join(self.limits) or 'no limit'}"
+
+
 class Version(models.Model):
     """A release of a model line. Once published it may gain variants; nothing of it changes."""
 

@@ -8,7 +8,7 @@ from semver import Version as Semver
 
 from access.errors import NotFound
 from registry.errors import ArtifactUnknown
-from registry.models import Artifact, Evaluation, ModelLine, Variant, Version
+from registry.models import Artifact, Budget, Evaluation, ModelLine, Variant, Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,11 @@ def get_model_line(name: str) -> ModelLine:
     if line is None:
         raise NotFound(f"there is no model line {name!r}")
     return line
+
+
+def budget_of(model_line: ModelLine) -> Budget:
+    """The budget of a line; of one that has none an empty one, which is not stored."""
+    return Budget.objects.filter(model_line=model_line).first() or Budget(model_line=model_line)
 
 
 def get_version(model: str, version: str) -> Version:

@@ -14,12 +14,14 @@ from semver import Version as Semver
 
 from access.actors import Actor
 from access.services import record_audit
+from registry.budgets import Check, Evaluated, StaticFacts, Verdict, bound_text, check_static, parse_limits, value_text
 from registry.contracts import differences, sample_differences
 from registry.deltas.services import request_patches
 from registry.errors import (
     ContractMismatch,
     EvaluationDiffers,
     NameTaken,
+    OverBudget,
     VariantDiffers,
     VersionDiffers,
     VersionEmpty,
@@ -28,7 +30,7 @@ from registry.errors import (
 )
 from registry.inspection.checks import inspect_samples
 from registry.inspection.contracts import parse_contract
-from registry.models import Artifact, Evaluation, ModelLine, Variant, Version
+from registry.models import Artifact, Budget, Evaluation, ModelLine, Variant, Version
 from registry.queries import uploaded_artifact
 from registry.storage import store
 
@@ -139,6 +141,7 @@ def add_variant(
     base_sha256: str | None = None,
     tolerances: Mapping[str, Any] | None = None,
     evaluations: Iterable[Measured] = (),
+    accept_over_budget: bool = False,
 ) -> tuple[Variant, bool]:
     """Add a variant, also to a published version; returns it, and whether it is new.
 
@@ -148,6 +151,7 @@ def add_variant(
         VariantDiffers: it exists with other bytes, base or tolerances, or the bytes are there under another name.
         VersionYanked: the version takes no variants any more.
         EvaluationDiffers: an evaluation exists with another value.
+        OverBudget: the version is published, the variant is new and breaks a required limit, and that was not accepted.
     """
     artifact = uploaded_artifact(sha256, Artifact.Kind.MODEL)
     base = uploaded_artifact(base_sha256, Artifact.Kind.MODEL) if base_sha256 else None
@@ -169,6 +173,7 @@ def add_variant(
         if created:
             record_audit(actor=actor, action="add_variant", subject=str(variant), detail={"sha256": sha256})
             if current.state == Version.State.PUBLISHED:
+                _keep_budget(actor, version, [variant], accept=accept_over_budget)
                 _want_first_install(variant)
     return variant, created
 
@@ -236,20 +241,85 @@ def add_evaluation(*, actor: Actor, variant: Variant, measured: Measured) -> tup
     return evaluation, created
 
 
-def publish_version(*, actor: Actor, version: Version) -> Version:
+def set_budget(
+    *, actor: Actor, model_line: ModelLine, limits: Mapping[str, Mapping[str, Any]], configuration: str
+) -> Budget:
+    """Put these limits in the place of those that a model line has; the same again changes nothing.
+
+    What is published stays so; where it breaks the new limits that is shown.
+    """
+    wanted = {"limits": {name: dict(limit) for name, limit in limits.items()}, "configuration": configuration}
+    with transaction.atomic():
+        budget, created = Budget.objects.select_for_update().get_or_create(model_line=model_line, defaults=wanted)
+        before = {name: getattr(budget, name) for name in wanted}
+        if created or before != wanted:
+            budget.limits, budget.configuration = wanted["limits"], configuration
+            budget.save(update_fields=["limits", "configuration", "changed_at"])
+            detail = wanted if created else {**wanted, "before": before}
+            record_audit(actor=actor, action="set_budget", subject=model_line.name, detail=detail)
+    return budget
+
+
+def static_facts(variant: Variant) -> StaticFacts:
+    """What a budget is checked against before any device has run the variant."""
+    evaluations = [
+        Evaluated(one.metric, one.value, one.sample_count, one.dataset_sha256) for one in variant.evaluations.all()
+    ]
+    return StaticFacts(variant.artifact.size_bytes, variant.artifact.static_cost, evaluations)
+
+
+def _keep_budget(actor: Actor, version: Version, variants: Iterable[Variant], *, accept: bool) -> None:
+    """Let variants become available only within the required limits, or with somebody's name in the audit record.
+
+    What is unknown is no reason: an evaluation may come later, and then the page shows it.
+
+    Raises:
+        OverBudget: one breaks a limit, and that was not accepted.
+    """
+    budget = Budget.objects.filter(model_line=version.model_line_id).first()
+    if budget is None:
+        return
+    limits = parse_limits(budget.limits)
+    broken = [
+        {"field": f"{variant.name}.{check.limit.quantity}", "message": _broken_text(check)}
+        for variant in variants
+        for check in check_static(limits, static_facts(variant))
+        if check.verdict is Verdict.FAIL
+    ]
+    if broken and not accept:
+        raise OverBudget(
+            f"{version} would break its budget; accept_over_budget publishes it all the same", errors=broken
+        )
+    if broken:
+        record_audit(actor=actor, action="accept_over_budget", subject=str(version), detail={"broken": broken})
+
+
+def _broken_text(check: Check) -> str:
+    return f"{value_text(check.limit, check.value)}; {bound_text(check.limit)}"
+
+
+def publish_version(*, actor: Actor, version: Version, accept_over_budget: bool = False) -> Version:
     """Make a draft available to rollouts, and have its first installs packed; a published one stays as it is.
 
     Raises:
         VersionEmpty: it has no variant.
         VersionYanked: it was yanked, which is for good.
+        OverBudget: a variant breaks a required limit, and that was not accepted.
     """
     with transaction.atomic():
-        if not Variant.objects.filter(version=version).exists():
+        # The lock that `add_variant` takes: no variant comes in between the check and the publication.
+        current = Version.objects.select_for_update().get(pk=version.pk)
+        variants = list(
+            Variant.objects.filter(version=version).select_related("artifact").prefetch_related("evaluations")
+        )
+        if not variants:
             raise VersionEmpty(f"{version} has no variant; add one before publishing")
-        draft = Version.objects.filter(pk=version.pk, state=Version.State.DRAFT)
-        if draft.update(state=Version.State.PUBLISHED, published_at=timezone.now()):
+        if current.state == Version.State.DRAFT:
+            _keep_budget(actor, version, variants, accept=accept_over_budget)
+            current.state, current.published_at = Version.State.PUBLISHED, timezone.now()
+            current.save(update_fields=["state", "published_at"])
             record_audit(actor=actor, action="publish_version", subject=str(version))
-            for variant in Variant.objects.filter(version=version).select_related("artifact"):
+            for variant in variants:
                 _want_first_install(variant)
         version.refresh_from_db()
     if version.state == Version.State.YANKED:

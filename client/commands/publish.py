@@ -39,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--base", metavar="SHA256", help="the artifact that this variant was made as a difference to")
     parser.add_argument("--draft", action="store_true", help="do not publish the version yet")
+    parser.add_argument(
+        "--accept-over-budget", action="store_true", help="publish although a limit of the model line is broken"
+    )
     parser.add_argument("--create-model", action="store_true", help="create the model line if there is none")
     add_connection_arguments(parser)
 
@@ -57,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
         evaluations=args.evaluation,
         create_model=args.create_model,
         draft=args.draft,
+        accept_over_budget=args.accept_over_budget,
     )
     with connect(args) as rest:
         published = publish(rest, wanted, terminal_progress)

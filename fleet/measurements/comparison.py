@@ -5,7 +5,7 @@ The judgement is the ruler's own (`benchmarks.proxy`); here the figures of many 
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,6 @@ from benchmarks.proxy import (
     Estimate,
     Measured,
     MetricName,
-    ProxyName,
     Verdict,
     compare,
     exactly,
@@ -25,6 +24,7 @@ from benchmarks.proxy import (
 )
 from benchmarks.report import Absent, Maybe
 from fleet.measurements.queries import SeriesFigures
+from registry.models import Artifact
 
 # The interval of a median is found in time that grows with the devices, and of this many it is narrow enough.
 MAX_DEVICES = 250
@@ -34,7 +34,6 @@ MAX_DEVICES = 250
 class Promise:
     """What a model's graph promises, by name; None where it was not counted, with the reason beside it."""
 
-    label: str
     macs: float | None
     size_bytes: int
     energy_low_j: float | None
@@ -57,37 +56,29 @@ class Disagreement:
         return sentence(self.verdict, self.comparison)
 
 
-def promise_of(label: str, static: Mapping[str, Any] | None, *, size_bytes: int) -> Promise:
+def promise_of(artifact: Artifact) -> Promise:
     """What the graph of a model promises."""
-    proxies = proxies_of(static, size_bytes=size_bytes)
+    proxies = proxies_of(artifact.static_cost, size_bytes=artifact.size_bytes)
     macs, analytic = proxies["macs"], proxies["analytic_j"]
     reasons = dict.fromkeys(part.reason for part in (macs, analytic) if isinstance(part, Absent))
     return Promise(
-        label=label,
         macs=None if isinstance(macs, Absent) else macs.mid,
-        size_bytes=size_bytes,
+        size_bytes=artifact.size_bytes,
         energy_low_j=None if isinstance(analytic, Absent) else analytic.low,
         energy_high_j=None if isinstance(analytic, Absent) else analytic.high,
         reason="; ".join(reasons),
     )
 
 
-def disagreements(
-    figures: Iterable[SeriesFigures], proxies: Mapping[int, tuple[str, Mapping[ProxyName, Maybe[Estimate]]]]
-) -> list[Disagreement]:
-    """Where a proxy and a measurement prefer different models, each pair under the same conditions.
-
-    Args:
-        figures: of the series of one model line.
-        proxies: by artifact id, what to call the model, and what its graph promises (`benchmarks.proxy.proxies_of`).
-    """
+def disagreements(figures: Iterable[SeriesFigures]) -> list[Disagreement]:
+    """Where a proxy and a measurement prefer different models of a line, each pair under the same conditions."""
     alike: defaultdict[tuple[Any, ...], list[SeriesFigures]] = defaultdict(list)
     for one in figures:
-        if one.standing and one.series.artifact_id in proxies:
+        if one.standing:
             alike[one.series.key].append(one)
     found = []
     for together in alike.values():
-        candidates = [_candidate(one, *proxies[one.series.artifact_id]) for one in together]
+        candidates = [_candidate(one) for one in together]
         series = together[0].series
         for a, b in itertools.combinations(candidates, 2):
             comparison = compare(a, b)
@@ -98,15 +89,16 @@ def disagreements(
     return found
 
 
-def _candidate(figures: SeriesFigures, label: str, proxies: Mapping[ProxyName, Maybe[Estimate]]) -> Candidate:
-    standing, energy = figures.standing, figures.energy
+def _candidate(figures: SeriesFigures) -> Candidate:
+    standing, energy, artifact = figures.standing, figures.energy, figures.series.artifact
+    proxies = proxies_of(artifact.static_cost, size_bytes=artifact.size_bytes)
     source = energy.source if energy else ""
     metrics: dict[MetricName, Maybe[Estimate]] = {
         "p50_latency_ns": _pooled("p50_latency_ns", [one.p50_latency_ns for one in standing]),
         "cpu_ns": _pooled("cpu_ns", [one.cpu_ns for one in standing]),
         "energy_j": _pooled("energy_j", [one.energy_j for one in standing if one.energy_source == source]),
     }
-    return Candidate(label, proxies, Measured({"series": figures.series.key}, metrics, source))
+    return Candidate(figures.label, proxies, Measured({"series": figures.series.key}, metrics, source))
 
 
 def _pooled(metric: MetricName, values: Sequence[float | None]) -> Maybe[Estimate]:

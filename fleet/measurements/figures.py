@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median_low
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.histogram import quantile, samples_in
 from benchmarks.statistics import P90_MIN_N, P99_MIN_N, percentile
@@ -49,9 +49,8 @@ class Accuracy:
     devices: int
 
 
-@dataclass(frozen=True, slots=True)
-class Stood:
-    """What one device stands with in a series."""
+class Stood(NamedTuple):
+    """What one device stands with in a series. A tuple, because pages make one for each of tens of thousands of rows."""
 
     p50_latency_ns: int | None
     cpu_ns: int | None

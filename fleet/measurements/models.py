@@ -111,6 +111,7 @@ class BenchmarkReport(models.Model):
         indexes = [
             models.Index(fields=["received_at"], name="report_by_time"),
             models.Index(fields=["device", "received_at"], name="report_by_device_time"),
+            models.Index(fields=["model_line", "received_at"], name="report_by_line_time"),
             models.Index(fields=["model_line", "validity", "received_at"], name="report_by_line_validity"),
         ]
 

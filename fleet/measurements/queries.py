@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from access.errors import NotFound
+from fleet.devices.models import Device
 from fleet.measurements.figures import (
     Accuracy,
     Energy,
@@ -20,7 +21,8 @@ from fleet.measurements.figures import (
     spread_of,
 )
 from fleet.measurements.models import BenchmarkReport, BenchmarkSeries, StandingRun
-from registry.models import ModelLine
+from registry.models import Artifact, ModelLine
+from registry.names import VariantName, names_of_artifacts
 
 # Read as tuples: a model instance for each of a hundred thousand rows would take longer than the query.
 _STOOD = (
@@ -42,6 +44,7 @@ class SeriesFigures:
     """What a series says. Invalid runs are counted in it and are in none of its figures.
 
     Attributes:
+        name: of the variant that was measured; None of an artifact that no variant of the line has.
         standing: what each device stands with.
         latency: over the devices' own headline p50.
         fleet: over all inferences of all runs that count.
@@ -49,12 +52,18 @@ class SeriesFigures:
     """
 
     series: BenchmarkSeries
+    name: VariantName | None
     standing: Sequence[Stood]
     latency: Spread | None
     fleet: FleetLatency | None
     peak_memory: Spread | None
     energy: Energy | None
     accuracy: Accuracy | None
+
+    @property
+    def label(self) -> str:
+        """The variant, or the digest."""
+        return str(self.name) if self.name else f"{self.series.artifact.sha256[:12]}…"
 
     @property
     def devices(self) -> int:
@@ -68,18 +77,21 @@ class SeriesFigures:
 
 
 def series_figures(model_line: ModelLine) -> list[SeriesFigures]:
-    """The figures of every series of the line. Two queries, and as many small rows as devices stand in series."""
+    """The figures of every series of the line, in the order of variants. Three queries, and as many small rows as devices stand in series."""
     series = list(BenchmarkSeries.objects.filter(model_line=model_line).select_related("artifact"))
     standing: defaultdict[int, list[Stood]] = defaultdict(list)
     rows = StandingRun.objects.filter(series__in=[one.pk for one in series]).values_list(*_STOOD)
     for series_id, *figures in rows.iterator(chunk_size=5000):
         standing[series_id].append(Stood(*figures))
-    return [_figures(one, standing[one.pk]) for one in series]
+    names = names_of_artifacts({one.artifact_id for one in series})
+    made = [_figures(one, names.get((model_line.pk, one.artifact_id)), standing[one.pk]) for one in series]
+    return sorted(made, key=lambda one: (one.name.variant_id if one.name else 0, one.label, one.series.key))
 
 
-def _figures(series: BenchmarkSeries, standing: Sequence[Stood]) -> SeriesFigures:
+def _figures(series: BenchmarkSeries, name: VariantName | None, standing: Sequence[Stood]) -> SeriesFigures:
     return SeriesFigures(
         series=series,
+        name=name,
         standing=standing,
         latency=spread_of(one.p50_latency_ns for one in standing),
         fleet=fleet_latency(series.latency_histogram),
@@ -92,9 +104,8 @@ def _figures(series: BenchmarkSeries, standing: Sequence[Stood]) -> SeriesFigure
 def reports_matching(
     *, model: str | None = None, device: UUID | None = None, validity: str | None = None
 ) -> QuerySet[BenchmarkReport]:
-    """Reports, newest first."""
-    reports = BenchmarkReport.objects.select_related("device", "model_line", "artifact", "series")
-    reports = reports.order_by("-received_at", "pk")
+    """Reports, newest first; a page of them is completed by `with_names`."""
+    reports = BenchmarkReport.objects.order_by("-received_at", "pk")
     if model is not None:
         # By the line's id, which the index begins with; a name that there is not has no reports.
         reports = reports.filter(model_line__in=list(ModelLine.objects.filter(name=model).values_list("pk", flat=True)))
@@ -103,13 +114,30 @@ def reports_matching(
     return reports if validity is None else reports.filter(validity=validity)
 
 
+def with_names(reports: Sequence[BenchmarkReport]) -> Sequence[BenchmarkReport]:
+    """The reports of a page with their device, model line, model and series. Four queries.
+
+    Not by joins, with which SQLite begins at the smallest table and sorts every report there is; nor by `prefetch_related`, whose condition is one
+    expression for each of a thousand devices, which is deeper than SQLite goes.
+    """
+    devices = Device.objects.only("name").in_bulk({report.device_id for report in reports})
+    lines = ModelLine.objects.only("name").in_bulk({report.model_line_id for report in reports})
+    artifacts = Artifact.objects.only("sha256").in_bulk({report.artifact_id for report in reports})
+    series = BenchmarkSeries.objects.defer("latency_histogram").in_bulk({report.series_id for report in reports})
+    for report in reports:
+        report.device, report.model_line = devices[report.device_id], lines[report.model_line_id]
+        report.artifact, report.series = artifacts[report.artifact_id], series[report.series_id]
+    return reports
+
+
 def get_report(run_id: UUID) -> BenchmarkReport:
     """The report of this run.
 
     Raises:
         NotFound: there is none.
     """
-    report = reports_matching().filter(pk=run_id).first()
+    related = ("device", "model_line", "artifact", "series")
+    report = BenchmarkReport.objects.select_related(*related).filter(pk=run_id).first()
     if report is None:
         raise NotFound(f"there is no report of a run {run_id}")
     return report

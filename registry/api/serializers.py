@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from registry.metrics import share_refusal
-from registry.models import Artifact, Evaluation, ModelLine, Variant, Version, validate_name, validate_sha256
+from registry.models import Artifact, Budget, Evaluation, ModelLine, Variant, Version, validate_name, validate_sha256
 from registry.services import Measured
 from registry.uploads import UPLOADED_KINDS
 
@@ -141,6 +141,9 @@ class VariantRequestSerializer(serializers.Serializer[Any]):
     evaluations = EvaluationRequestSerializer(  # type: ignore[call-arg]  # the stubs lack max_length
         many=True, required=False, default=list, max_length=_MAX_EVALUATIONS
     )
+    accept_over_budget = serializers.BooleanField(
+        default=False, help_text="add it to a published version although a limit is broken"
+    )
 
     def wanted(self) -> dict[str, Any]:
         """The valid wish, as the service's arguments."""
@@ -176,6 +179,89 @@ class VersionRequestSerializer(serializers.Serializer[Any]):
 
     contract_sha256 = Sha256Field()
     sample_set_sha256 = Sha256Field(allow_null=True, default=None)
+
+
+class LimitSerializer(serializers.Serializer[Any]):
+    """A bound on one quantity: `at_least` or `at_most`, as fits it, and what is wanted beyond."""
+
+    at_least = serializers.FloatField(min_value=0, allow_null=True, default=None)
+    at_most = serializers.FloatField(min_value=0, allow_null=True, default=None)
+    wanted = serializers.FloatField(min_value=0, allow_null=True, default=None, help_text="stricter; fails nothing")
+    # The direction that the quantity has by its nature; None where the person says it.
+    direction: str | None = "at_most"
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        said = [name for name in ("at_least", "at_most") if attrs[name] is not None]
+        if len(said) == 2:
+            raise serializers.ValidationError("say at_least or at_most, not both")
+        if self.direction is None and not said:
+            raise serializers.ValidationError("say at_least or at_most")
+        if self.direction is not None and said not in ([], [self.direction]):
+            raise serializers.ValidationError(f"this quantity is limited by {self.direction}")
+        if not said and attrs["wanted"] is None:
+            raise serializers.ValidationError("an empty limit: say a bound, or leave the quantity out")
+        direction = self.direction or said[0]
+        required, wanted = attrs[direction], attrs["wanted"]
+        if None not in {required, wanted} and (wanted < required if direction == "at_least" else wanted > required):
+            raise serializers.ValidationError({"wanted": f"{wanted:g} is weaker than what is required, {required:g}"})
+        return {name: value for name, value in attrs.items() if value not in {None, ""}}
+
+
+class FloorSerializer(LimitSerializer):
+    """A bound from below."""
+
+    direction = "at_least"
+
+
+class QualityLimitSerializer(LimitSerializer):
+    """A bound on a metric of the evaluations; `accuracy` and `top1` are also measured on devices."""
+
+    direction = None
+    metric = NameField()
+    dataset_sha256 = Sha256Field(allow_null=True, default=None, help_text="only evaluations on this data set count")
+
+
+class LimitsSerializer(serializers.Serializer[Any]):
+    """Limits by quantity. Bounds are inclusive."""
+
+    param_and_activation_bytes = LimitSerializer(required=False, help_text="stored parameters and peak of activations")
+    file_size_bytes = LimitSerializer(required=False)
+    quality = QualityLimitSerializer(required=False)
+    fps = FloorSerializer(required=False, help_text="inferences a second at batch 1, of the median device's p50")
+    energy_j = LimitSerializer(required=False, help_text="per inference, of the median device")
+    peak_memory_bytes = LimitSerializer(required=False, help_text="of the worst device, the runtime included")
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        """The known limits; an unknown one is refused, because a misspelt limit would hold nothing."""
+        if isinstance(data, dict) and (unknown := sorted(set(data) - set(self.fields))):
+            known = ", ".join(self.fields)
+            raise serializers.ValidationError(dict.fromkeys(unknown, f"there is no such quantity; known: {known}"))
+        fields: dict[str, Any] = super().to_internal_value(data)
+        return fields
+
+
+class BudgetRequestSerializer(serializers.Serializer[Any]):
+    """The limits that a model line shall have, in the place of those that it has."""
+
+    configuration = serializers.ChoiceField(
+        choices=Budget.Configuration.choices, default=Budget.Configuration.CANONICAL
+    )
+    limits = LimitsSerializer()
+
+
+class BudgetSerializer(serializers.Serializer[Any]):
+    """The limits of a model line; empty where none were set."""
+
+    model = serializers.CharField(source="model_line.name")
+    configuration = serializers.CharField()
+    limits = LimitsSerializer()
+    changed_at = serializers.DateTimeField(allow_null=True)
+
+
+class PublishRequestSerializer(serializers.Serializer[Any]):
+    """How to publish."""
+
+    accept_over_budget = serializers.BooleanField(default=False, help_text="publish although a limit is broken")
 
 
 class YankRequestSerializer(serializers.Serializer[Any]):

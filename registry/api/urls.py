@@ -8,6 +8,7 @@ urlpatterns = [
     path("artifacts/sha256/<str:sha256>", views.ArtifactView.as_view(), name="artifact"),
     path("models", views.ModelsView.as_view(), name="models"),
     path("models/<str:model>", views.ModelView.as_view(), name="model"),
+    path("models/<str:model>/budget", views.BudgetView.as_view(), name="budget"),
     path("models/<str:model>/deltas", views.DeltasView.as_view(), name="deltas"),
     path("models/<str:model>/versions/<str:version>", views.VersionView.as_view(), name="version"),
     path("models/<str:model>/versions/<str:version>/publish", views.PublishView.as_view(), name="publish"),

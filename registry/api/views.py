@@ -142,6 +142,26 @@ class ModelView(APIView):
         return Response(serializers.ModelLineDetailSerializer(queries.line_with_versions(model)).data)
 
 
+class BudgetView(APIView):
+    """The limits that the variants of a model line shall keep."""
+
+    permission_classes = [requires_by_method(Scope.READ, Scope.ADMINISTER)]
+
+    @extend_schema(responses={200: serializers.BudgetSerializer, **problems(404)})
+    def get(self, request: Request, model: str) -> Response:
+        return Response(serializers.BudgetSerializer(queries.budget_of(queries.get_model_line(model))).data)
+
+    @extend_schema(
+        request=serializers.BudgetRequestSerializer,
+        responses={200: serializers.BudgetSerializer, **problems(400, 404)},
+    )
+    def put(self, request: Request, model: str) -> Response:
+        wish = _valid(serializers.BudgetRequestSerializer(data=request.data))
+        line = queries.get_model_line(model)
+        budget = services.set_budget(actor=actor_of(request), model_line=line, **wish)
+        return Response(serializers.BudgetSerializer(budget).data)
+
+
 class VersionView(APIView):
     """One version."""
 
@@ -219,9 +239,13 @@ class PublishView(APIView):
 
     permission_classes = [requires(Scope.PUBLISH)]
 
-    @extend_schema(request=None, responses={200: serializers.VersionSerializer, **problems(404, 409)})
+    @extend_schema(
+        request=serializers.PublishRequestSerializer,
+        responses={200: serializers.VersionSerializer, **problems(400, 404, 409)},
+    )
     def post(self, request: Request, model: str, version: str) -> Response:
-        row = services.publish_version(actor=actor_of(request), version=queries.get_version(model, version))
+        wish = _valid(serializers.PublishRequestSerializer(data=request.data))
+        row = services.publish_version(actor=actor_of(request), version=queries.get_version(model, version), **wish)
         return Response(serializers.VersionSerializer(row).data)
 
 

@@ -1,6 +1,7 @@
 """The commands that read and operate, against the real API on a real socket with a fleet in its database."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from access.models import Role
 from client.cli import main
-from fleet.devices.models import Device
+from fleet.devices.models import Device, Installation
 from registry.models import ModelLine, Patch
 from tests.factories.people import make_person, token_of
 from tests.factories.scenario import Scenario, make_scenario
@@ -190,3 +191,85 @@ def test_device_is_revoked(fleet: Scenario, capsys: pytest.CaptureFixture[str]) 
     assert f"revoked: {device.name}" in shown(capsys, "devices", "revoke", str(device.pk))
     device.refresh_from_db()
     assert device.revoked_at
+
+
+BUDGET = """
+configuration = "canonical"
+[limits.fps]
+at_least = 15
+wanted = 900
+[limits.quality]
+metric = "top5-error"
+at_most = 0.2
+"""
+
+
+def test_budget_is_set_from_a_file_shown_and_checked(
+    fleet: Scenario, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert "param_and_activation_bytes" in shown(capsys, "budget", "show", "digits")
+    assert "has no limits" in shown(capsys, "budget", "set", "digits", "--none")
+    file = tmp_path / "budget.toml"
+    file.write_text(BUDGET)
+    assert "top5-error" in shown(capsys, "budget", "set", "digits", "--file", str(file))
+    assert printed(capsys, "budget", "show", "digits")["limits"]["fps"]["wanted"] == 900
+    text = shown(capsys, "budget", "check", "digits", "1.1.0")
+    assert "no evaluation of top5-error" in text
+    assert ">= 15" in text
+
+
+def test_broken_budget_ends_the_check_with_one(fleet: Scenario, capsys: pytest.CaptureFixture[str]) -> None:
+    limits = ["--limit", "file_size_bytes=300000", "--limit", "quality,at_least=0.9,metric=accuracy"]
+    shown(capsys, "budget", "set", "digits", *limits)
+    assert main(["budget", "check", "digits", "1.1.0", "--json"]) == 1
+    checked = json.loads(capsys.readouterr().out)
+    verdicts = {variant["variant"]: variant["verdict"] for variant in checked["variants"]}
+    assert verdicts == {"fp32": "fail", "fp16": "fail", "int8": "pass", "pruned": "fail"}
+    assert printed(capsys, "budget", "set", "digits", "--none")["limits"] == {}
+    assert main(["budget", "check", "digits", "1.1.0"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--limit", "fps=fast"], 2),
+        (["--limit", "fps=15,hoped=30"], 2),
+        (["--limit", "horsepower=1"], 3),
+        (["--file", "/nowhere.toml"], 5),
+        ([], 2),
+    ],
+)
+def test_budget_that_cannot_be_meant_is_refused(
+    fleet: Scenario, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int
+) -> None:
+    try:
+        ended = main(["budget", "set", "digits", *arguments])
+    except SystemExit as exit_:  # argparse's own
+        ended = int(exit_.code or 0)
+    assert ended == code
+    assert capsys.readouterr().err
+
+
+def test_benchmarks_are_shown_with_what_graphs_promised_otherwise(
+    live_server: LiveServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SMALLFLEET_SERVER", live_server.url)
+    monkeypatch.setenv("SMALLFLEET_TOKEN", token_of(make_person(Role.VIEWER)))
+    make_scenario(24)
+    text = shown(capsys, "benchmarks", "digits")
+    assert "1.1.0 int8" in text
+    assert "canonical" in text
+    assert "bytes of the file: 1.1.0 int8 is 0.27 x 1.1.0 fp32" in text
+    found = printed(capsys, "benchmarks", "digits")
+    assert {one["a"] for one in found["disagreements"]} == {"1.0.0 fp32", "1.1.0 fp32"}
+    assert all(series["invalid_runs"] <= series["runs"] for series in found["series"])
+
+
+def test_waiting_devices_are_found_by_their_rule(fleet: Scenario, capsys: pytest.CaptureFixture[str]) -> None:
+    (waiting,) = Installation.objects.exclude(refused_rule="").select_related("device")
+    text = shown(capsys, "devices", "list", "--waiting-for", waiting.refused_rule)
+    assert text.count("gate-") == 1
+    assert waiting.refused_detail in shown(capsys, "devices", "show", waiting.device.name)
+    assert f"1 for {waiting.refused_rule}, the first since" in shown(
+        capsys, "rollouts", "show", str(waiting.rollout_id)
+    )

@@ -138,7 +138,7 @@ def test_shadow_run_is_a_fact_between_smoke_and_activation(versions: tuple[Varia
     full = {"source": "recent-inputs", "samples": 40, "disagreement": 0.025, "max_abs_error": 0.4, "vetoed": False}
     shadowed = script.event("shadowed", **full, latency_ratio=1.02)
     assert counts(send(device, script.started(), shadowed, script.activated())) == (3, 0, 0)
-    assert Event.objects.get(kind="shadowed").detail == {**full, "latency_ratio": 1.02}
+    assert Event.objects.get(kind="shadowed").detail.items() >= {**full, "latency_ratio": 1.02}.items()
     assert Attempt.objects.get().state == Attempt.State.SUCCEEDED
 
 

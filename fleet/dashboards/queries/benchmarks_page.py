@@ -2,17 +2,17 @@
 
 from dataclasses import dataclass
 
-from benchmarks.proxy import proxies_of
-from fleet.dashboards.queries.measurements import CANONICAL, NamedSeries, named_series
+from fleet.dashboards.queries.measurements import CANONICAL
 from fleet.measurements.comparison import Disagreement, Promise, disagreements, promise_of
-from registry.models import Artifact, ModelLine
+from fleet.measurements.queries import SeriesFigures, series_figures
+from registry.models import ModelLine
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesRow:
     """A series with what the model's graph promised."""
 
-    named: NamedSeries
+    figures: SeriesFigures
     promise: Promise
 
 
@@ -28,24 +28,13 @@ class BenchmarksPage:
 
 def benchmarks_page(model_line: ModelLine, *, configuration: str = "") -> BenchmarksPage:
     """The series of one configuration, the canonical one unless another is asked for: those of two are never in one table."""
-    every = named_series(model_line)
-    present = sorted({one.figures.series.configuration for one in every}, key=lambda name: (name != CANONICAL, name))
+    every = series_figures(model_line)
+    present = sorted({one.series.configuration for one in every}, key=lambda name: (name != CANONICAL, name))
     chosen = configuration if configuration in present else next(iter(present), CANONICAL)
-    shown = [one for one in every if one.figures.series.configuration == chosen]
-    artifacts = {one.figures.series.artifact_id: (one.label, one.figures.series.artifact) for one in shown}
+    shown = [one for one in every if one.series.configuration == chosen]
     return BenchmarksPage(
         configuration=chosen,
         configurations=present,
-        rows=[SeriesRow(one, _promise(*artifacts[one.figures.series.artifact_id])) for one in shown],
-        disagreements=disagreements(
-            [one.figures for one in shown],
-            {
-                pk: (label, proxies_of(artifact.static_cost, size_bytes=artifact.size_bytes))
-                for pk, (label, artifact) in artifacts.items()
-            },
-        ),
+        rows=[SeriesRow(one, promise_of(one.series.artifact)) for one in shown],
+        disagreements=disagreements(shown),
     )
-
-
-def _promise(label: str, artifact: Artifact) -> Promise:
-    return promise_of(label, artifact.static_cost, size_bytes=artifact.size_bytes)

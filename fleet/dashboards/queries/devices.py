@@ -6,10 +6,10 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from fleet.dashboards.queries.names import Names, name_in, names_of_artifacts
 from fleet.devices.models import Device, Installation
 from fleet.devices.queries import waits_for
 from fleet.devices.selectors import condition, parse_query
+from registry.names import Names, name_in, names_of_artifacts
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from django.db.models import Count
 
-from fleet.dashboards.queries.names import Names, VariantName, names_of_artifacts
 from fleet.devices.models import Installation
 from registry.models import ModelLine
+from registry.names import Names, VariantName, names_of_artifacts
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ from uuid import UUID
 from django.db.models import Case, IntegerField, QuerySet, Value, When
 
 from fleet.dashboards.queries.measurements import failed_rules
-from fleet.dashboards.queries.names import name_in, names_of_artifacts
 from fleet.devices.models import Device, Installation
 from fleet.ledger.models import LedgerEntry
 from fleet.measurements.models import BenchmarkReport
 from fleet.rollouts.messages import EventKind
 from fleet.rollouts.models import Attempt, Event, Rollout
 from registry.models import ModelLine, Variant
+from registry.names import name_in, names_of_artifacts
 
 REPORTS = 20
 _ATTEMPT_NAMES = (

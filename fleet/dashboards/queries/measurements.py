@@ -1,36 +1,13 @@
-"""What devices measured, with the names that people read: by variant and the conditions of a series."""
+"""What devices measured, as pages choose from it."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fleet.dashboards.queries.names import VariantName, names_of_artifacts
 from fleet.measurements.figures import Spread
-from fleet.measurements.queries import SeriesFigures, series_figures
-from registry.models import ModelLine
+from fleet.measurements.queries import SeriesFigures
 
 CANONICAL = "canonical"
-
-
-@dataclass(frozen=True, slots=True)
-class NamedSeries:
-    """A series and the variant that was measured; None of an artifact that no variant of the line has."""
-
-    name: VariantName | None
-    figures: SeriesFigures
-
-    @property
-    def label(self) -> str:
-        """The variant, or the digest."""
-        return str(self.name) if self.name else f"{self.figures.series.artifact.sha256[:12]}…"
-
-
-def named_series(model_line: ModelLine) -> list[NamedSeries]:
-    """Every series of the line, in the order of variants. Three queries."""
-    figures = series_figures(model_line)
-    names = names_of_artifacts({one.series.artifact_id for one in figures})
-    made = [NamedSeries(names.get((model_line.pk, one.series.artifact_id)), one) for one in figures]
-    return sorted(made, key=lambda one: (one.name.variant_id if one.name else 0, one.label, one.figures.series.key))
 
 
 @dataclass(frozen=True, slots=True)

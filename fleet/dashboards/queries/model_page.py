@@ -8,11 +8,13 @@ from django.db.models import Count
 
 from fleet.dashboards import formats
 from fleet.dashboards.charts.accuracy_cost import VariantPoint, pareto_front
+from fleet.dashboards.queries.budget import BudgetTable, budget_table
 from fleet.dashboards.queries.field import Holding, LineInField, lines_in_field
 from fleet.dashboards.queries.measurements import ReferenceLatency, reference_latency
 from fleet.dashboards.queries.patch_page import STATUS_WORDS
 from fleet.ledger.forecast import PREVIOUS, THERE
 from fleet.ledger.queries import VariantCost, costs_of_variants
+from fleet.measurements.budgets import budget_check
 from fleet.measurements.figures import Spread
 from fleet.measurements.queries import series_figures
 from fleet.rollouts.matrix import STATUS_OF
@@ -87,6 +89,7 @@ class ModelPage:
     rows: list[VariantRow]
     patches: dict[str, int]
     measured_where: str
+    budget: BudgetTable
 
     @property
     def unplaced(self) -> list[VariantRow]:
@@ -101,7 +104,9 @@ def model_page(model_line: ModelLine, *, quality_key: str = "") -> ModelPage:
     qualities = _qualities(variants)
     quality = next((one for one in qualities if one.key == quality_key), qualities[0] if qualities else None)
     (field,) = lines_in_field([model_line])
-    latency = reference_latency(series_figures(model_line))
+    series = series_figures(model_line)
+    latency = reference_latency(series)
+    standing = [variant for version, variant in variants if version.state != Version.State.YANKED]
     return ModelPage(
         field=field,
         versions=versions,
@@ -110,6 +115,7 @@ def model_page(model_line: ModelLine, *, quality_key: str = "") -> ModelPage:
         rows=_rows(model_line, variants, quality, field.most, latency),
         patches=patch_counts(variants),
         measured_where=latency.where,
+        budget=budget_table(budget_check(model_line, standing, figures=series), versions),
     )
 
 

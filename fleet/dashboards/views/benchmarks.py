@@ -37,13 +37,13 @@ def points_of(rows: Iterable[SeriesRow]) -> list[LatencyPoint]:
     """The rows that have a latency."""
     return [
         LatencyPoint(
-            label=row.named.label,
-            device_class=row.named.figures.series.device_class,
+            label=row.figures.label,
+            device_class=row.figures.series.device_class,
             median_ns=latency.median,
             q1_ns=latency.q1,
             q3_ns=latency.q3,
             devices=latency.devices,
         )
         for row in rows
-        if (latency := row.named.figures.latency) is not None
+        if (latency := row.figures.latency) is not None
     ]

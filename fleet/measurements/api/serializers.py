@@ -5,8 +5,10 @@ from typing import Any
 from rest_framework import serializers
 
 from fleet.measurements.models import BenchmarkReport
+from fleet.measurements.queries import SeriesFigures
 from fleet.measurements.services import ReportMessage
 from registry.api.serializers import NameField, Sha256Field
+from registry.budgets import Check, Quantity, Verdict
 
 MAX_REPORTS = 20
 # A report has up to 256 kB, though mostly some 8; a page of a thousand would be as much as a model.
@@ -144,6 +146,7 @@ class AccuracySerializer(serializers.Serializer[Any]):
 class SeriesSerializer(serializers.Serializer[Any]):
     """The runs of one model on one device class under the same conditions."""
 
+    variant = serializers.SerializerMethodField()
     sha256 = serializers.CharField(source="series.artifact.sha256")
     device_class = serializers.CharField(source="series.device_class")
     configuration = serializers.CharField(source="series.configuration")
@@ -162,9 +165,73 @@ class SeriesSerializer(serializers.Serializer[Any]):
     energy = EnergySerializer(allow_null=True)
     accuracy = AccuracySerializer(allow_null=True)
 
+    def get_variant(self, figures: SeriesFigures) -> str | None:
+        """Version and variant; null of a model that is no variant of the line."""
+        return str(figures.name) if figures.name else None
+
+
+class DisagreementSerializer(serializers.Serializer[Any]):
+    """A proxy that prefers another of two variants than a measurement under these conditions does."""
+
+    a = serializers.CharField(source="comparison.a")
+    b = serializers.CharField(source="comparison.b")
+    proxy = serializers.CharField(source="verdict.proxy")
+    metric = serializers.CharField(source="verdict.metric")
+    proxy_ratio = serializers.FloatField(source="verdict.proxy_ratio.mid", help_text="of b to a, by the graph")
+    measured_ratio = serializers.FloatField(source="verdict.metric_ratio.mid", help_text="of b to a, as measured")
+    device_class = serializers.CharField()
+    conditions = serializers.CharField()
+    text = serializers.CharField()
+
 
 class BenchmarksSerializer(serializers.Serializer[Any]):
     """What the devices measured of a model line."""
 
     model = serializers.CharField()
     series = SeriesSerializer(many=True)
+    disagreements = DisagreementSerializer(many=True)
+
+
+class CheckSerializer(serializers.Serializer[Any]):
+    """One limit against what is known of one variant: from its file, or from one series of runs."""
+
+    quantity = serializers.ChoiceField(choices=[quantity.value for quantity in Quantity], source="limit.quantity")
+    metric = serializers.CharField(source="limit.metric")
+    verdict = serializers.ChoiceField(choices=[verdict.value for verdict in Verdict])
+    value = serializers.FloatField(allow_null=True)
+    at_least = serializers.SerializerMethodField()
+    at_most = serializers.SerializerMethodField()
+    wanted = serializers.FloatField(source="limit.wanted", allow_null=True)
+    meets_wanted = serializers.BooleanField(allow_null=True)
+    by_devices = serializers.BooleanField(help_text="they decide it, not the file and its evaluations")
+    device_class = serializers.CharField()
+    conditions = serializers.CharField()
+    devices = serializers.IntegerField(help_text="that stand behind the value")
+    devices_beyond = serializers.IntegerField(help_text="that break the limit by their own figure")
+    detail = serializers.CharField(help_text="why it is unknown, or what the value is")
+
+    def get_at_least(self, check: Check) -> float | None:
+        """The bound from below."""
+        return check.limit.required if check.limit.at_least else None
+
+    def get_at_most(self, check: Check) -> float | None:
+        """The bound from above."""
+        return None if check.limit.at_least else check.limit.required
+
+
+class VariantCheckSerializer(serializers.Serializer[Any]):
+    """A variant against the limits of its line."""
+
+    variant = serializers.CharField(source="variant.name")
+    sha256 = serializers.CharField(source="variant.artifact.sha256")
+    verdict = serializers.ChoiceField(choices=[verdict.value for verdict in Verdict])
+    checks = CheckSerializer(many=True)
+
+
+class BudgetCheckSerializer(serializers.Serializer[Any]):
+    """The variants of a version against the limits of its line."""
+
+    model = serializers.CharField()
+    version = serializers.CharField()
+    configuration = serializers.CharField(source="checked.budget.configuration")
+    variants = VariantCheckSerializer(many=True, source="checked.variants")

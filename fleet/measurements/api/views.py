@@ -1,5 +1,6 @@
 """Routes of reports: devices send them, people read them."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, cast
 from uuid import UUID
@@ -19,9 +20,11 @@ from access.permissions import IsDevice, requires
 from fleet.devices.models import Device
 from fleet.measurements import queries, services
 from fleet.measurements.api import serializers
+from fleet.measurements.budgets import budget_check
+from fleet.measurements.comparison import disagreements
 from fleet.measurements.models import BenchmarkReport
 from registry.api.schema import problems
-from registry.queries import get_model_line
+from registry.queries import get_model_line, get_version
 
 
 def _query(request: Request) -> dict[str, Any]:
@@ -59,6 +62,10 @@ class ReportsView(ListAPIView[BenchmarkReport]):
         wanted = _query(self.request)
         reports = queries.reports_matching(**{name: wanted[name] for name in wanted if name != "whole"})
         return reports if _is_whole(self.request) else reports.defer("report")
+
+    def paginate_queryset(self, queryset: QuerySet[BenchmarkReport]) -> Sequence[BenchmarkReport]:  # type: ignore[override]
+        """A page, with the names that it shows."""
+        return queries.with_names(super().paginate_queryset(queryset) or [])
 
     def get_serializer_context(self) -> dict[str, Any]:
         """With whether reports are listed whole."""
@@ -98,5 +105,19 @@ class BenchmarksView(APIView):
     @extend_schema(responses={200: serializers.BenchmarksSerializer, **problems(404)})
     def get(self, request: Request, model: str) -> Response:
         line = get_model_line(model)
-        body = {"model": line.name, "series": queries.series_figures(line)}
+        series = queries.series_figures(line)
+        body = {"model": line.name, "series": series, "disagreements": disagreements(series)}
         return Response(serializers.BenchmarksSerializer(body).data)
+
+
+class BudgetCheckView(APIView):
+    """Whether the variants of a version keep the limits of their line; without limits there is nothing to list."""
+
+    permission_classes = [requires(Scope.READ)]
+
+    @extend_schema(responses={200: serializers.BudgetCheckSerializer, **problems(404)})
+    def get(self, request: Request, model: str, version: str) -> Response:
+        row = get_version(model, version)
+        checked = budget_check(row.model_line, row.variants.all())
+        body = {"model": model, "version": version, "checked": checked}
+        return Response(serializers.BudgetCheckSerializer(body).data)

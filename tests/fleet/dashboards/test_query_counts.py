@@ -13,7 +13,7 @@ from tests.factories.scenario import Scenario, make_line, make_scenario
 BOUNDS = {
     "/": 16,
     "/models/": 7,
-    "/models/digits/": 30,
+    "/models/digits/": 32,
     "/models/digits/deltas/": 24,
     "/rollouts/": 8,
     "/rollouts/new/?variant={variant}": 24,
