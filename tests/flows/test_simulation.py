@@ -82,7 +82,8 @@ def test_books_of_the_server_say_what_fifty_troubled_devices_did(simulate: Simul
 
 
 def test_same_seed_gives_the_same_fleet_and_another_seed_another(simulate: Simulate) -> None:
-    first, again, other = (simulate(*TROUBLED, "--seed", seed, "--connections", "4") for seed in ("8", "8", "9"))
+    options = (*TROUBLED, "--devices", "20", "--connections", "4")
+    first, again, other = (simulate(*options, "--seed", seed) for seed in ("8", "8", "9"))
     assert again["fleet"] == first["fleet"]
     assert other["fleet"] != first["fleet"]
 
