@@ -2,14 +2,18 @@
 
 Intervals count seconds since boot (suspend included) together with the boot's id, so they go on across restarts of the
 agent, and a wall clock that is years off changes nothing.
+
+**Test only:** with `SMALLFLEET_CLOCK` set, the clocks of this process are wrong on purpose: `wall@-315360000` (the wall clock is
+so many seconds off), `pace@600` (ten minutes pass in each second, and a pause takes a second instead of ten minutes).
 """
 
 import os
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+CLOCK_VARIABLE = "SMALLFLEET_CLOCK"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -27,6 +31,21 @@ class Instant:
         return max(0.0, self.uptime_s - earlier.uptime_s)
 
 
+def _fault(kind: str, default: float) -> float:
+    """The number of the test-only fault, if it is of this kind."""
+    named, _, number = os.environ.get(CLOCK_VARIABLE, "").partition("@")
+    return float(number) if named == kind else default
+
+
+_WALL_OFF = timedelta(seconds=_fault("wall", 0.0))
+_PACE = _fault("pace", 1.0)
+
+
+def pause(seconds: float) -> None:
+    """Sleep."""
+    time.sleep(seconds / _PACE)
+
+
 class Clock:
     """The machine's clocks and its randomness: the one thing that tests replace."""
 
@@ -34,16 +53,19 @@ class Clock:
         self._boot_id = BOOT_ID.read_text().strip()
 
     def now(self) -> Instant:
-        return Instant(self._boot_id, time.clock_gettime(time.CLOCK_BOOTTIME))
+        return Instant(self._boot_id, time.clock_gettime(time.CLOCK_BOOTTIME) * _PACE)
+
+    def _wall(self) -> datetime:
+        return datetime.now(UTC) + _WALL_OFF
 
     def wall_time(self) -> str:
         """RFC 3339 in UTC, for events."""
-        return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return self._wall().isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def local(self) -> datetime:
         """The wall clock with the machine's time zone as it is now, for rules about hours of the day."""
         time.tzset()
-        return datetime.now(UTC).astimezone()
+        return self._wall().astimezone()
 
     def uniform(self, low: float, high: float) -> float:
         return low + (high - low) * int.from_bytes(os.urandom(6)) / (1 << 48)

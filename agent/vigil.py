@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator, Mapping
 from types import FrameType
 
+from agent.clock import pause
+
 # Pings within one period of the watchdog; sd_watchdog_enabled(3) recommends two.
 PINGS = 3
 GRACE_S = 10.0
@@ -52,7 +54,7 @@ class Vigil:
         """Rest, announced."""
         self.tell(f"STATUS=resting for {seconds:.0f} s")
         with self.allow(seconds):
-            time.sleep(seconds)
+            pause(seconds)
         self.tell("STATUS=at work")
 
     def tell(self, message: str) -> None:

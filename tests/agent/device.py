@@ -107,11 +107,11 @@ class Device:
         action, *rest = arguments
         return [sys.executable, "-m", "agent", action, "--config", str(self.config_file), *rest]
 
-    def run(self, *arguments: str, fault: str = "") -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, fault: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
         """One command in a process of its own."""
         return subprocess.run(
             self.command(*arguments),
-            env={**os.environ, disk.FAULT_VARIABLE: fault},
+            env={**os.environ, disk.FAULT_VARIABLE: fault, **variables},
             capture_output=True,
             text=True,
             timeout=PROCESS_TIMEOUT_S,

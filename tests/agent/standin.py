@@ -52,6 +52,8 @@ class StandIn:
     problems: dict[str, tuple[int, str]] = field(default_factory=dict)
     retry_after_s: int | None = None
     misbehave: deque[Callable[["Handler", bytes], None]] = field(default_factory=deque)
+    # The same for the next polls.
+    take_over_polls: deque[Callable[["Handler", bytes], None]] = field(default_factory=deque)
     poll_body: bytes | None = None
     refuse_events: set[str] = field(default_factory=set)
     # Of each TLS connection, whether it took up an earlier session.
@@ -176,6 +178,9 @@ class Handler(BaseHTTPRequestHandler):
         self.answer_json(granted, 201)
 
     def _poll(self, method: str, body: bytes) -> None:
+        if self.state.take_over_polls:
+            self.state.take_over_polls.popleft()(self, body)
+            return
         if self.state.poll_body is not None:
             self.answer(200, self.state.poll_body, Content_Type="application/json")
             return
