@@ -19,6 +19,7 @@ import onnx
 import pytest
 from onnx import helper
 
+from benchmarks import runner
 from benchmarks.configurations import CANONICAL, DEVICE_DEFAULT
 from benchmarks.errors import (
     BenchmarkError,
@@ -200,6 +201,17 @@ def test_cold_start_says_whether_the_file_was_in_memory(full: Report) -> None:
 def test_pressure_on_this_machine_is_a_share(report: Report) -> None:
     """The kernels that tests run on have pressure stall information (since 4.20)."""
     assert 0 <= report["contention"]["psi_some_share"] <= 1.01
+
+
+def test_profile_that_cannot_be_written_costs_only_its_figure(
+    classifier: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "_PROFILE_CAP_BYTES", 64)
+    report = run_benchmark(classifier, tier="smoke", timeout_s=60)
+
+    validate(report)
+    assert report["memory"]["runtime_peak_activation"] is None
+    assert "profile" in report["reasons"]["/memory/runtime_peak_activation"]
 
 
 def test_memory_phases_belong_to_the_child_and_not_to_its_parent(report: Report) -> None:
@@ -450,8 +462,8 @@ def test_parent_side_loads_no_heavy_package() -> None:
     program = (
         "import sys\n"
         "import benchmarks.runner, benchmarks.checks, benchmarks.accuracy, benchmarks.schema\n"
-        "import benchmarks.histogram, benchmarks.commands, benchmarks.energy\n"
-        "heavy = {'numpy', 'onnxruntime', 'onnx', 'psutil', 'jsonschema'} & set(sys.modules)\n"
+        "import benchmarks.configurations, benchmarks.commands, benchmarks.energy\n"
+        "heavy = {'numpy', 'onnxruntime', 'onnx', 'psutil', 'jsonschema', 'ddsketch'} & set(sys.modules)\n"
         "sys.exit(f'loaded {heavy}' if heavy else 0)\n"
     )
 
