@@ -47,12 +47,9 @@ class Activation:
         if not answer.is_yes:
             self._refuse(answer)
             return None
+        if not self._is_sound(pending):
+            return None
         if pending.stage is not Stage.SWITCHING:
-            if not slots.is_complete(self.paths, pending.target.sha256):
-                # It may have waited for this moment for days, on flash that wears.
-                setback = Setback("verify", "slot-damaged", "the new model's slot is damaged")
-                self.record.advance(replace(pending, stage=Stage.NEW, offer=None, setback=setback))
-                return None
             # A damaged model may be replaced by itself: what is `previous` then stays so.
             current = self.record.state.current
             replaces = self.record.state.previous if current == pending.target.sha256 else current
@@ -116,6 +113,22 @@ class Activation:
             pending = replace(pending, stage=Stage.STEPPING_BACK, setback=setback)
             self.record.advance(pending)
         return pending
+
+    def _is_sound(self, pending: Pending) -> bool:
+        """Whether the slot is still what was checked: it may have waited for this moment for days, on flash that wears.
+
+        If not, the attempt is over, and the next one fetches what is missing.
+        """
+        target, offer = pending.target, pending.offer
+        if offer is not None and offer.way is Way.PREVIOUS:  # whose manifest is that of its own rollout
+            is_sound = slots.is_complete(self.paths, target.sha256)
+        else:
+            is_sound = slots.is_labelled(self.paths, self.record.model, target)
+        if not is_sound:
+            log.error("slot_damaged", extra={"model": self.record.model, "sha256": target.sha256})
+            setback = Setback("verify", "slot-damaged", "the files of the new model are not what was installed")
+            self.record.give_up(setback, permanent=False, keep=True)
+        return is_sound
 
     def _refuse(self, answer: Answer) -> None:
         """The owner's hook wants this model never, or it failed: then it is asked again later, as after any failure that may pass."""

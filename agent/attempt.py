@@ -6,7 +6,6 @@ number: nothing here has an effect that a repetition would double, except bytes 
 
 import contextlib
 import logging
-import math
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -243,9 +242,11 @@ class Line:
     def _build(self, offer: Offer) -> slots.Built | None:
         """Make the slot, unless it is there; `None` when the bytes for it are not."""
         target, paths, models = self.record.pending.target, self.layout.line(self.model), self.config.models
-        if slots.is_complete(paths, target.sha256):
-            return slots.Built(0.0, None)
         contract = slots.find_contract(self.layout, models, target.contract.sha256)
+        if contract is not None and slots.has_model(paths, target.sha256):
+            if not slots.is_labelled(paths, self.model, target):
+                slots.label(paths, self.model, target, contract)
+            return slots.Built(0.0, None)
         model_files = (self.layout.downloaded(offer.sha256), paths.building(target.sha256) / MODEL_FILE)
         if contract is None or not any(file.is_file() for file in model_files):
             return None
@@ -320,6 +321,6 @@ class Line:
         if not_now is not None:
             log.info("not_now", extra={"model": self.model, "why": not_now})
             why = waits(Activity.ACTIVATE, "the pre_activate hook says not now")
-            return Refused("pre-activate", Activity.ACTIVATE, why, look_again_s=math.inf)
+            return Refused("pre-activate", Activity.ACTIVATE, why, look_again_s=None)
         self._finish()
         return None

@@ -32,19 +32,39 @@ class Built:
 
 
 def is_complete(paths: LinePaths, sha256: str) -> bool:
-    """Whether a slot is there with all its files and the model has its digest; one that cannot be read has not."""
+    """Whether a slot is there and holds what its name and its manifest say; one that cannot be read does not."""
     slot = paths.slot(sha256)
-    files = (slot / MODEL_FILE, slot / CONTRACT_FILE, slot / MANIFEST_FILE)
     try:
-        return all(file.is_file() for file in files) and sha256_of(files[0]) == sha256
-    except OSError as error:
+        manifest: Any = wire.parse_json((slot / MANIFEST_FILE).read_bytes(), MANIFEST_FILE)
+        label = (manifest["sha256"], manifest["contract"]["sha256"])
+    except FileNotFoundError:
+        return False
+    except (OSError, WireInvalid, KeyError, TypeError) as error:
         log.warning("slot_unreadable", extra={"sha256": sha256, "why": str(error)})
         return False
+    return label[0] == sha256 and _has_digest(slot / CONTRACT_FILE, label[1]) and has_model(paths, sha256)
+
+
+def is_labelled(paths: LinePaths, model: str, target: Target) -> bool:
+    """Whether a slot is complete and its manifest that of a target, to the byte: the same model may be in several versions."""
+    manifest = paths.slot(target.sha256) / MANIFEST_FILE
+    return is_complete(paths, target.sha256) and manifest.read_bytes() == _manifest(model, target)
+
+
+def label(paths: LinePaths, model: str, target: Target, contract: bytes) -> None:
+    """Give a slot with the right model, which is not in service, the contract and the manifest of a target."""
+    disk.replace_file(paths.slot(target.sha256) / CONTRACT_FILE, contract)
+    disk.replace_file(paths.slot(target.sha256) / MANIFEST_FILE, _manifest(model, target))
+
+
+def has_model(paths: LinePaths, sha256: str) -> bool:
+    """Whether the model's file is in its slot, whatever is beside it."""
+    return _has_digest(paths.model(sha256), sha256)
 
 
 def is_built(paths: LinePaths, sha256: str) -> bool:
     """Whether the model itself is there, in its slot or in one that is not finished."""
-    return is_complete(paths, sha256) or _has_digest(paths.building(sha256) / MODEL_FILE, sha256)
+    return has_model(paths, sha256) or _has_digest(paths.building(sha256) / MODEL_FILE, sha256)
 
 
 def find_model(layout: Layout, models: tuple[str, ...], sha256: str) -> Path | None:
@@ -89,7 +109,7 @@ def build(
             disk.remove_tree(building)
             raise
     disk.replace_file(building / CONTRACT_FILE, contract)
-    disk.replace_file(building / MANIFEST_FILE, json.dumps(_manifest(model, target), indent=1).encode())
+    disk.replace_file(building / MANIFEST_FILE, _manifest(model, target))
     _put_in_place(building, paths.slot(target.sha256))
     return built
 
@@ -149,7 +169,11 @@ def _make_model(
 
 
 def _has_digest(path: Path, sha256: str) -> bool:
-    return path.is_file() and sha256_of(path) == sha256
+    try:
+        return path.is_file() and sha256_of(path) == sha256
+    except OSError as error:  # a block of the flash that cannot be read any more
+        log.warning("file_unreadable", extra={"sha256": sha256, "why": str(error)})
+        return False
 
 
 def _decode(patch: Path, out: Path, target: Target, *, base: Path | None, limits: Children) -> int | None:
@@ -189,5 +213,5 @@ def _answer(ended: children.Ended) -> dict[str, Any]:
     raise ApplyFailed("decoder-crashed", f"exit {ended.returncode}: {ended.stderr_end[-300:]}")
 
 
-def _manifest(model: str, target: Target) -> dict[str, Any]:
-    return {"schema": MANIFEST_SCHEMA, "model": model, **asdict(target)}
+def _manifest(model: str, target: Target) -> bytes:
+    return json.dumps({"schema": MANIFEST_SCHEMA, "model": model, **asdict(target)}, indent=1).encode()

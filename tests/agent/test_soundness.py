@@ -1,5 +1,6 @@
 """Files that rot: noticed once per boot and day, left for the previous model, fetched again."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from agent.soundness import EVERY_S, is_due
 from agent.state import LineState
 from agent.wire import Way
 from tests.agent.device import MODEL, Device, entry
-from tests.agent.models import release
+from tests.agent.models import Release, release
 from tests.agent.standin import StandIn, sha256
 
 OLD, NEW = release(1), release(1, step=1e-4)
@@ -149,3 +150,47 @@ def test_disk_that_is_full_does_not_keep_the_device_from_the_server(device: Devi
     disk.inject("enospc@1+")
     assert device.cycle().exit_code == 0
     assert [seen.method for seen in server.seen] == ["GET"]
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "contract.json", "manifest.json"])
+def test_slot_that_rots_while_it_waits_for_its_switch_is_not_served(device: Device, server: StandIn, name: str) -> None:
+    device.configure('[hooks]\npre_activate = ["/bin/sh", "-c", "exit 75"]\n')
+    device.preinstall(OLD)
+    server.entries = [entry(server, NEW, version="1.1.0")]
+    device.cycle()
+    rotten = device.layout.line(MODEL).slot(sha256(NEW.model)) / name
+    content = bytearray(rotten.read_bytes())
+    content[len(content) // 2] ^= 1
+    rotten.write_bytes(content)
+    device.configure()
+    assert device.cycle().exit_code == 7
+    assert device.served() == OLD.model
+    [failed] = server.details("failed")
+    assert (failed["stage"], failed["reason"], failed["permanent"]) == ("verify", "slot-damaged", False)
+    server.seen.clear()
+    assert device.cycle().exit_code == 0
+    assert device.served() == NEW.model
+    slot = device.layout.line(MODEL).current
+    assert (slot / "contract.json").read_bytes() == NEW.contract
+    assert json.loads((slot / "manifest.json").read_text())["version"] == "1.1.0"
+    fetched = [seen.path.rpartition("/")[2] for seen in server.requests("GET", "artifacts/")]
+    assert fetched == ([sha256(NEW.model)] if name == "model.onnx" else [])
+
+
+def test_same_model_in_another_version_gets_that_versions_contract(device: Device, server: StandIn) -> None:
+    """The slot of an attempt that failed waits for the next one, which is for another version with the same model."""
+    device.configure('[hooks]\npre_activate = ["/bin/sh", "-c", "exit 1"]\n')
+    device.preinstall(OLD)
+    server.entries = [entry(server, NEW, version="1.1.0")]
+    device.cycle()
+    device.configure()
+    relabelled = Release(NEW.model, NEW.contract.replace(b"{", b"{ ", 1), NEW.samples)
+    server.entries = [entry(server, relabelled, version="1.2.0")]
+    server.seen.clear()
+    device.cycle()
+    slot = device.layout.line(MODEL).current
+    assert (slot / "contract.json").read_bytes() == relabelled.contract
+    assert json.loads((slot / "manifest.json").read_text())["version"] == "1.2.0"
+    assert [seen.path.rpartition("/")[2] for seen in server.requests("GET", "artifacts/")] == [
+        sha256(relabelled.contract)
+    ]
