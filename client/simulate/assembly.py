@@ -106,7 +106,8 @@ class Yard:
     def _enroll(self, blueprint: Blueprint) -> Member:
         draw = random.Random(f"{self.plan.seed}/{blueprint.index}")
         config = self._config(blueprint)
-        member, client = self._member(blueprint, config, draw)
+        member = self._member(blueprint, config, draw)
+        client = member.device.client
         try:
             client.credential = patiently(lambda: self._credential(client, blueprint, config))
             # Every device polls in a rhythm of its own, and has done so for long.
@@ -144,10 +145,10 @@ class Yard:
             bench=Bench(enabled=self.report is not None),
         )
 
-    def _member(self, blueprint: Blueprint, config: Config, draw: random.Random) -> tuple[Member, LinkedClient]:
+    def _member(self, blueprint: Blueprint, config: Config, draw: random.Random) -> Member:
         clock = VirtualClock(self.epoch, draw)
         profile = blueprint.profile
         link = Link(profile, Coverage(profile, draw), draw, clock, self.traffic)
         client = LinkedClient(self.server, link, timeout_s=config.download.timeout_s, tls=self.tls)
         device = VirtualAgent(config, client, clock, holding=blueprint.holding, fate=blueprint.fate, report=self.report)
-        return Member(blueprint.index, profile.name, device, clock, due_s=None), client
+        return Member(blueprint.index, profile.name, device, clock, due_s=None)

@@ -46,6 +46,10 @@ class VirtualAgent(Agent):
         report: a measured report of the target, which every device sends as its own; None sends none.
     """
 
+    client: LinkedClient
+    clock: VirtualClock
+    outbox: Outbox
+
     def __init__(
         self,
         config: Config,
@@ -57,12 +61,9 @@ class VirtualAgent(Agent):
         report: Mapping[str, Any] | None,
     ) -> None:
         lines = {model: LineState(current=holding.model) for model in config.models}
-        self.messages = Outbox(client.tell)
-        super().__init__(
-            config, Layout(config.state_dir), Memory(self.messages, State(lines=lines)), self.messages, client, clock
-        )
+        outbox = Outbox(client.tell)
+        super().__init__(config, Layout(config.state_dir), Memory(outbox, State(lines=lines)), outbox, client, clock)
         self.disk = Disk({holding.model} if holding.model else set(), holding.digests())
-        self._virtual = (client, clock)
         self._fate = fate
         self._report = report
 
@@ -81,7 +82,7 @@ class VirtualAgent(Agent):
         line = self.line
         has_answer = self._answer is not None and self.failures == self.refusals == 0
         is_open = line.pending is not None or line.benchmark is not None or self._may_try_again(line)
-        return has_answer and not is_open and self.messages.is_empty()
+        return has_answer and not is_open and self.outbox.is_empty()
 
     def introduce(self) -> float:
         """Say for the first time what the device has; the seconds between its polls."""
@@ -90,9 +91,9 @@ class VirtualAgent(Agent):
 
     def deliver_rest(self) -> None:
         """Send what waits, as if beside the server, so that the books on both sides are whole."""
-        self._virtual[0].is_on_link = False
+        self.client.is_on_link = False
         try:
-            patiently(lambda: self.messages.send(self.client))
+            patiently(lambda: self.outbox.send(self.client))
         finally:
             self.client.close()
 
@@ -110,12 +111,8 @@ class VirtualAgent(Agent):
         """A virtual device keeps no day's count on disk."""
 
     def _lines(self) -> Sequence[Works]:
-        client, clock = self._virtual
-        source = LinkSource(client, self.disk)
-        return [
-            VirtualLine(self.config, clock, Record(model, self.store, clock), source, self.disk, self._fate)
-            for model in self.config.models
-        ]
+        record, source = Record(self.model, self.store, self.clock), LinkSource(self.client, self.disk)
+        return [VirtualLine(self.config, self.clock, record, source, self.disk, self._fate)]
 
     def _collect(self) -> None:
         line = self.line
@@ -131,10 +128,10 @@ class VirtualAgent(Agent):
         if line.benchmark is None:
             return False
         due = line.benchmark
-        self._virtual[1].advance(BENCHMARK_S)
+        self.clock.advance(BENCHMARK_S)
         self.store.commit(self.store.state.with_line(model, replace(line, benchmark=None)))
         if self._report is None:
             return False
         report = dict(self._report) | {"run_id": str(uuid.uuid4())}
-        self.messages.put_report({"model": model, "sha256": due.sha256, "attempt": due.attempt, "report": report})
+        self.outbox.put_report({"model": model, "sha256": due.sha256, "attempt": due.attempt, "report": report})
         return True

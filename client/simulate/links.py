@@ -25,7 +25,6 @@ PACKET_HEADER_BYTES = 52
 # A receiver acknowledges every second packet: RFC 9293 section 3.8.6.3.
 PACKETS_PER_ACK = 2
 CONNECT_ROUND_TRIPS = 2
-BYTES_PER_MB = 1_000_000
 FASTEST_BYTES_PER_S = 10**10
 LONGEST_S = 30 * 86_400.0
 
@@ -70,10 +69,6 @@ class LinkProfile:
         """How many bytes of a body come in that time."""
         share = (self.mtu_bytes - PACKET_HEADER_BYTES) / self.mtu_bytes
         return max(0, int(seconds * self.down_bytes_per_s * share))
-
-    def money(self, link_bytes: int) -> Decimal:
-        """What that many bytes cost."""
-        return self.price_per_mb * link_bytes / BYTES_PER_MB
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(LinkProfile) if field.name != "name")

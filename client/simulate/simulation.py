@@ -73,7 +73,7 @@ class Simulation:
 
     def deliver_rest(self) -> None:
         """When the time is over: everything that devices still have to tell reaches the server."""
-        waiting = [member.device for member in self.members if not member.device.messages.is_empty()]
+        waiting = [member.device for member in self.members if not member.device.outbox.is_empty()]
         with ThreadPoolExecutor(self.connections, thread_name_prefix="device") as pool:
             for _none in pool.map(VirtualAgent.deliver_rest, waiting):
                 pass

@@ -14,13 +14,13 @@ from typing import Any
 from client.output import format_table
 from client.rest import Json
 from client.simulate.assembly import Plan
-from client.simulate.links import BYTES_PER_MB
 from client.simulate.server import Ground, Started
 from client.simulate.simulation import Member, Simulation
 from client.simulate.traffic import Kind, Traffic, percentile
 
 SCHEMA = "smallfleet-simulation/1"
 SHARES = (0.5, 0.9, 0.99)
+BYTES_PER_MB = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Outcome:
             "cycles": sum(member.cycles for member in self.members),
             "troubled_cycles": sum(member.troubled_cycles for member in self.members),
             "events": dict(sorted(told.items())),
-            "reports": sum(member.device.messages.made_reports for member in self.members),
+            "reports": sum(member.device.outbox.made_reports for member in self.members),
             "requests": self._requests(),
             "answers": {f"{kind} {status}": many for (kind, status), many in sorted(traffic.statuses.items())},
             "peak_requests_per_s": max(traffic.per_second.values(), default=0),
@@ -186,7 +186,7 @@ class Outcome:
             },
             "events": (told.total(), self.traffic.verdicts[Kind.EVENTS].accepted),
             "reports": (
-                sum(member.device.messages.made_reports for member in self.members),
+                sum(member.device.outbox.made_reports for member in self.members),
                 self.traffic.verdicts[Kind.REPORTS].accepted,
             ),
             "devices activated": (told["activated"], progress["succeeded"]),

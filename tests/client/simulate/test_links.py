@@ -52,10 +52,6 @@ def test_body_within_some_seconds_takes_those_seconds() -> None:
     assert LINK.payload_within(-1.0) == 0
 
 
-def test_money_is_by_the_megabyte_of_ten_to_the_six() -> None:
-    assert LINK.money(250_000) == Decimal("1.00")
-
-
 def test_built_in_profiles_are_read_and_ordered_as_people_expect() -> None:
     profiles = read_profiles()
     assert set(profiles) == {"ethernet", "wifi", "lte-m", "nb-iot", "satellite"}
