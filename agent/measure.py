@@ -9,9 +9,10 @@ from agent import slots
 from agent.config import Config
 from agent.keeping import Keeper, Messages
 from agent.layout import Layout
+from agent.vigil import vigil
 from benchmarks.configurations import CONFIGURATIONS, Configuration
 from benchmarks.errors import BenchmarkError
-from benchmarks.runner import run_benchmark
+from benchmarks.runner import longest_s, run_benchmark
 
 MAX_RUNS = 2
 MIB = 1 << 20
@@ -51,20 +52,22 @@ def _measure(
     model: str, file: Path, samples: Path | None, configuration: Configuration, config: Config
 ) -> dict[str, Any] | None:
     """The report of one configuration, or None where the benchmark failed, which the log says."""
+    bench, timeout_s = config.bench, config.children.timeout_s
     try:
-        return run_benchmark(
-            file,
-            tier=config.bench.tier,
-            samples=samples if samples is not None and samples.is_file() else None,
-            configuration=configuration,
-            processes=config.bench.processes,
-            providers=config.bench.providers,
-            timeout_s=config.children.timeout_s,
-            memory_limit_bytes=config.children.memory_limit_mib * MIB,
-            nice=0,  # a benchmark that gives way to everything measures everything else
-            watts=config.bench.watts,
-            device_class=config.device_class,
-        )
+        with vigil.allow(longest_s(bench.tier, processes=bench.processes, timeout_s=timeout_s)):
+            return run_benchmark(
+                file,
+                tier=bench.tier,
+                samples=samples if samples is not None and samples.is_file() else None,
+                configuration=configuration,
+                processes=bench.processes,
+                providers=bench.providers,
+                timeout_s=timeout_s,
+                memory_limit_bytes=config.children.memory_limit_mib * MIB,
+                nice=0,  # a benchmark that gives way to everything measures everything else
+                watts=bench.watts,
+                device_class=config.device_class,
+            )
     except BenchmarkError as error:
         log.warning(
             "benchmark_failed",

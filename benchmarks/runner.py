@@ -60,7 +60,7 @@ def run_benchmark(
         raise RequestInvalid(f"tier must be one of {', '.join(TIER_NAMES)}")
     if configuration.intra_op < (1 if configuration.pinned else 0):
         raise RequestInvalid("a pinned process needs a number of threads, at least 1")
-    repeats = TIERS[tier].processes if processes is None else processes
+    repeats = _repeats(tier, processes)
     if not 1 <= repeats <= MAX_PROCESSES:
         raise RequestInvalid(f"a benchmark has 1 to {MAX_PROCESSES} processes, not {repeats}")
     if not providers or len(set(providers)) != len(providers):
@@ -86,6 +86,15 @@ def run_benchmark(
     return ask_child(
         "conclude", {"runs": runs, "activations": activations, "duration_s": duration_s}, limits=Limits(timeout_s)
     )
+
+
+def longest_s(tier: Tier, *, processes: int | None, timeout_s: float) -> float:
+    """A bound on the wall seconds of `run_benchmark`: its turn, its timed processes, the profiled one and the one that concludes."""
+    return (_repeats(tier, processes) + 3) * timeout_s
+
+
+def _repeats(tier: Tier, processes: int | None) -> int:
+    return TIERS[tier].processes if processes is None else processes
 
 
 def _activations(request: Mapping[str, Any], limits: Limits) -> dict[str, Any]:

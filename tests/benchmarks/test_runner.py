@@ -33,7 +33,7 @@ from benchmarks.errors import (
 )
 from benchmarks.histogram import merge, quantile, samples_in
 from benchmarks.report import null_pointers
-from benchmarks.runner import run_benchmark
+from benchmarks.runner import longest_s, run_benchmark
 from benchmarks.samples import write_samples
 from benchmarks.schema import report_schema, validate
 from benchmarks.static_cost import count_static_cost
@@ -413,6 +413,12 @@ def _alive(pid: int) -> bool:
         return False
 
 
+def test_bound_of_a_benchmark_counts_its_turn_and_every_process() -> None:
+    """A watchdog is told this: the wait for the turn, three timed processes, the profiled one, the one that concludes."""
+    assert longest_s("quick", processes=None, timeout_s=100) == 600
+    assert longest_s("quick", processes=1, timeout_s=100) == 400
+
+
 def test_child_that_is_too_slow_is_killed(classifier: Path) -> None:
     before = set(_children(os.getpid()))
 
@@ -447,7 +453,7 @@ def test_child_that_crashes_is_reported_with_its_signal(classifier: Path, number
 def test_child_does_not_outlive_a_parent_that_was_killed(classifier: Path) -> None:
     program = (
         "import pathlib, sys\n"
-        "from benchmarks.runner import run_benchmark\n"
+        "from benchmarks.runner import longest_s, run_benchmark\n"
         "run_benchmark(pathlib.Path(sys.argv[1]), tier='quick', timeout_s=60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", program, classifier]) as parent:
