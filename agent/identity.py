@@ -63,9 +63,7 @@ def enroll(config: Config, layout: Layout, token: str, attributes: Mapping[str, 
 def _prove_writable(layout: Layout) -> None:
     """Find out whether the credential can be kept before the server's answer uses the token up."""
     disk.make_directories(layout.root)
-    trial = layout.identity.with_suffix(".trial")
-    disk.replace_file(trial, b"", mode=0o600)
-    disk.remove_file(trial)
+    disk.prove_durable(layout.root)
 
 
 def read(layout: Layout) -> Identity:

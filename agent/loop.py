@@ -9,7 +9,6 @@ and when it allows, the next cycle begins at once.
 
 import functools
 import logging
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -150,15 +149,15 @@ class Agent:
         """Send what could not be sent, and ask the rules again that refused; a rule that allows begins the next cycle."""
         if self._delivery.error is not None:
             self._delivery.send()
-        asked = [refused for refused in self._refused if refused.look_again_s < math.inf]
+        asked = [refused for refused in self._refused if refused.look_again_s is not None]
         if any(self._refusal(one.activity, needs_bytes=one.needs_bytes) is None for one in asked):
             return self._cycle()
         return self._until_next_s(self._rest_left_s())
 
     def _until_next_s(self, rest_s: float) -> float:
         """The rest, or less where a rule should be asked again before its end."""
-        looks = (max(backoff.LEAST_ANSWERED_S, refused.look_again_s) for refused in self._refused)
-        return min([rest_s, *looks])
+        looks = (refused.look_again_s for refused in self._refused if refused.look_again_s is not None)
+        return min([rest_s, *(max(backoff.LEAST_ANSWERED_S, look_s) for look_s in looks)])
 
     def _rest_left_s(self) -> float:
         return 0.0 if self._rested_at is None else max(0.0, self._rest_s - self.clock.now().since(self._rested_at))

@@ -49,13 +49,14 @@ class LookAt:
 class Refused:
     """A rule of the owner holds an activity back, which needs so much of the disk.
 
-    `detail` stays the same as long as the rule does; it may be worth asking the rule again in `look_again_s`.
+    `detail` stays the same as long as the rule does. It may be worth asking the rule again in `look_again_s`; where that is
+    `None`, with the next poll.
     """
 
     rule: str
     activity: Activity
     detail: str
-    look_again_s: float = LOOK_AGAIN_S
+    look_again_s: float | None = LOOK_AGAIN_S
     needs_bytes: int = 0
 
 

@@ -218,4 +218,6 @@ def _of_budget(bytes_: int, most_bytes: int | None) -> str:
 
 
 def _mb(bytes_: int | None) -> str:
-    return "?" if bytes_ is None else f"{bytes_ / MB:.1f} MB"
+    if bytes_ is None:
+        return "?"
+    return f"{bytes_ / MB:.1f} MB" if bytes_ >= MB else f"{bytes_ / 1000:.0f} kB"

@@ -11,7 +11,7 @@ from agent.conditions import Observer
 from agent.config import Config
 from agent.connection import Counted
 from agent.doctor import files, link, runtime
-from agent.doctor.finding import Finding, Verdict, failed, ok, warning
+from agent.doctor.finding import Finding, Verdict, failed, ok, skipped, warning
 from agent.errors import WrongConfiguration
 from agent.gate import Gate
 from agent.layout import Layout
@@ -29,25 +29,33 @@ def examine(config_file: Path, environment: Mapping[str, str]) -> Iterator[Findi
         yield failed("configuration", str(error), "correct it; docs/agent.md describes every key")
         return
     layout = Layout(config.state_dir)
-    yield files.configuration(config_file, config)
-    yield from files.hooks(config)
-    yield from files.state_directory(config, layout)
-    yield from files.space(config, layout)
-    yield from link.link(config, layout, environment)
-    yield from runtime.runtime(config)
-    yield rules(config, layout)
+    sections: dict[str, Iterator[Finding]] = {
+        "configuration": files.configuration(config_file, config),
+        "hooks": files.hooks(config),
+        "state-directory": files.state_directory(config, layout),
+        "disk": files.space(config, layout),
+        "link": link.link(config, layout, environment),
+        "runtime": runtime.runtime(config),
+        "rules": rules(config, layout),
+    }
+    for name, findings in sections.items():
+        try:
+            yield from findings
+        except PermissionError as error:
+            yield skipped(name, f"{error.filename} is closed to this user; run doctor as the agent's user, or as root")
 
 
-def rules(config: Config, layout: Layout) -> Finding:
+def rules(config: Config, layout: Layout) -> Iterator[Finding]:
     """Which of the owner's rules hold something back now; the busy hook is not asked."""
     policy, clock = replace(config.policy, busy_hook=()), Clock()
     spending = Spending(layout.day, clock, Counted)
     gate = Gate(policy, Observer(policy, layout.root, clock, spending), spending)
     refused = [refusal for activity in Activity if (refusal := gate.refusal(activity)) is not None]
     if not refused:
-        return ok("rules", "no rule of [policy] holds anything back")
+        yield ok("rules", "no rule of [policy] holds anything back")
+        return
     held = "; ".join(f"{one.detail} ({one.rule})" for one in refused)
-    return warning("rules", held, "nothing, if that is meant: it is done when the rule allows")
+    yield warning("rules", held, "nothing, if that is meant: it is done when the rule allows")
 
 
 def is_healthy(findings: list[Finding]) -> bool:
@@ -64,7 +72,7 @@ def described(findings: list[Finding]) -> str:
     """For a person: a line per check, and below it what to do."""
     lines = []
     for finding in findings:
-        lines.append(f"{finding.verdict:8} {finding.check:20} {finding.detail}")
+        lines.append(f"{finding.verdict:8} {finding.check:22} {finding.detail}")
         if finding.advice:
-            lines.append(f"{'':29} -> {finding.advice}")
+            lines.append(f"{'':31} -> {finding.advice}")
     return "\n".join(lines) + "\n"

@@ -21,12 +21,13 @@ NOT_OF_FILES, NOT_OF_FOLDERS = stat.S_IWGRP | stat.S_IWOTH, stat.S_IWOTH
 SLOW_SYNC_S = 1.0
 
 
-def configuration(path: Path, config: Config) -> Finding:
+def configuration(path: Path, config: Config) -> Iterator[Finding]:
     """The file that names the server and the hooks: whoever can write it is the agent."""
     exposed = _exposed(path, allowed=_trusted_owners(config))
     if exposed is not None:
-        return failed("configuration", f"{path}: {exposed}", "only root or the agent's user may be able to write it")
-    return ok("configuration", f"{path} is read; {len(config.models)} model lines, server {config.server}")
+        yield failed("configuration", f"{path}: {exposed}", "only root or the agent's user may be able to write it")
+    else:
+        yield ok("configuration", f"{path} is read; model lines {', '.join(config.models)}; server {config.server}")
 
 
 def hooks(config: Config) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ import pytest
 from agent import disk
 from agent.config import Config
 from agent.doctor import examination, files, importing, link, runtime
-from agent.doctor.finding import Finding, Verdict
+from agent.doctor.finding import Finding, Verdict, ok
 from agent.doctor.link import Answer
 from tests.agent.device import Device, entry
 from tests.agent.models import release
@@ -179,6 +179,23 @@ def test_clock_that_was_never_set_is_found(device: Device, server: StandIn) -> N
     assert "was never set" in found["clock"]["detail"]
 
 
+def test_what_is_closed_to_this_user_is_skipped_and_the_rest_checked(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tests run as root, to whom nothing is closed: the kernel's answer is made up here."""
+
+    def closed(config: Config, _layout: Any) -> Iterator[Finding]:
+        if config.models:
+            raise PermissionError(13, "Permission denied", "/var/lib/smallfleet/state.json")
+        yield ok("state-directory", "open")
+
+    monkeypatch.setattr(files, "state_directory", closed)
+    found = by_check(examination.examine(device.config_file, {}))
+    assert found["state-directory"].verdict is Verdict.SKIPPED
+    assert "/var/lib/smallfleet/state.json" in found["state-directory"].detail
+    assert found["disk-write"].verdict is Verdict.OK
+
+
 def hooks(device: Device, program: Path) -> Finding:
     device.configure(f'[policy]\nbusy_hook = ["{program}"]\n')
     [finding] = files.hooks(device.config)
@@ -204,9 +221,10 @@ def test_hooks(device: Device, tmp_path: Path) -> None:
 
 
 def test_configuration_that_anybody_may_write(device: Device) -> None:
-    assert files.configuration(device.config_file, device.config).verdict is Verdict.OK
+    [before] = files.configuration(device.config_file, device.config)
     device.config_file.chmod(0o666)
-    assert files.configuration(device.config_file, device.config).verdict is Verdict.FAILED
+    [after] = files.configuration(device.config_file, device.config)
+    assert (before.verdict, after.verdict) == (Verdict.OK, Verdict.FAILED)
 
 
 def test_wrong_configuration_is_the_finding(device: Device) -> None:
@@ -274,6 +292,6 @@ def test_busy_hook_is_not_asked(device: Device, tmp_path: Path) -> None:
     program.write_text(f"#!/bin/sh\ntouch {tmp_path}/asked\nexit 1\n")
     program.chmod(0o755)
     device.configure(f'[policy]\nbusy_hook = ["{program}"]\nquiet_hours = ["00:00-12:00", "12:00-00:00"]\n')
-    found: Any = examination.rules(device.config, device.layout)
+    [found] = examination.rules(device.config, device.layout)
     assert "quiet-hours" in found.detail
     assert not (tmp_path / "asked").exists()

@@ -5,6 +5,7 @@ import signal
 from typing import Any
 
 from agent import pulse
+from agent import status as agent_status
 from agent.clock import Clock, Instant
 from agent.pulse import Polled, Pulse
 from tests.agent.device import PROCESS_TIMEOUT_S, Device, entry
@@ -19,6 +20,11 @@ def status(device: Device) -> Any:
     ended = device.run("status", "--json")
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout)
+
+
+def here(device: Device) -> Any:
+    """The same in this process."""
+    return agent_status.status(device.config, device.layout, device.clock)
 
 
 def test_everything_is_there_beside_a_running_agent(device: Device, server: StandIn) -> None:
@@ -71,8 +77,8 @@ def test_failure_for_good_is_not_tried_again(device: Device, server: StandIn) ->
 def test_bytes_of_the_day_are_those_of_the_transfers(device: Device, server: StandIn) -> None:
     configure(device, "metered = true\nmetered_mb_per_day = 1\n")
     server.entries = [entry(server, OLD)]
-    device.run("once")
-    today = status(device)["today"]
+    device.cycle()
+    today = here(device)["today"]
     assert today["bytes"] == today["metered_bytes"] > len(OLD.model) + len(OLD.samples)
     assert today["bytes"] < 30_000
     assert today["most_metered_bytes"] == 1_000_000
@@ -85,14 +91,14 @@ def test_pulse_of_another_boot_or_of_nobody_is_not_believed(device: Device) -> N
     path, now = pulse.path_of(device.config), Clock().now()
     polled = Polled(now, "2027-01-01T00:00:00Z", "server-unavailable", "no route")
     pulse.write(device.config, Pulse(polled, now, 60))
-    found = status(device)["polled"]
+    found = here(device)["polled"]
     assert (found["result"], found["detail"]) == ("server-unavailable", "no route")
     assert 0 < found["next_in_s"] <= 60
     pulse.write(device.config, Pulse(polled, Instant("another boot", now.uptime_s), 60))
-    assert status(device)["polled"] is None
+    assert here(device)["polled"] is None
     for content in (b"", b"{}", b"[]", b'{"polled": 5, "rests_since": {}, "rests_for_s": 1}'):
         path.write_bytes(content)
-        assert status(device)["polled"] is None
+        assert here(device)["polled"] is None
 
 
 def test_without_a_runtime_folder_nothing_is_written(device: Device) -> None:
