@@ -17,7 +17,10 @@ import pytest
 from tests.agent.device import MODEL, Device, entry
 from tests.agent.models import release
 from tests.agent.standin import StandIn, sha256
+from tests.faults.conftest import CountCases
 from tests.faults.test_agent_killed import ALL_POINTS
+
+pytestmark = pytest.mark.fault("SIGKILL around every write, fsync, rename, unlink")
 
 OLD, NEW = release(1), release(1, step=1e-4)
 SAMPLED_POINTS = 4
@@ -79,14 +82,17 @@ def assert_numbered_without_gaps(server: StandIn) -> None:
 @pytest.mark.timeout(1200 if ALL_POINTS else 300)
 @pytest.mark.parametrize("fault", ["kill@{}", "enospc@{}+", "erofs@{}"])
 def test_bad_model_does_not_survive_a_failure_at_any_point_after_the_switch(
-    device: Device, server: StandIn, tmp_path: Path, fault: str
+    device: Device, server: StandIn, tmp_path: Path, fault: str, count_cases: CountCases
 ) -> None:
     sick = f'[ "$SMALLFLEET_SHA256" != {sha256(NEW.model)} ]'
     ask_for_new(device, server, health=sick)
     switch, names = points_of_the_story(device, tmp_path)
     assert server.kinds()[-1] == "rolled_back"
     points = chosen(switch - 4, len(names))
-    for at in points if fault.startswith("kill") or ALL_POINTS else [random.choice(points)]:  # noqa: S311 - as above
+    if not (fault.startswith("kill") or ALL_POINTS):
+        points = [random.choice(points)]  # noqa: S311 - as above
+    count_cases(len(points))
+    for at in points:
         victim = fresh(device, server, f"failed-at-{at}-{fault[:2]}", health=sick)
         failed = victim.run("once", fault=fault.format(at))
         where = f"point {at} ({names[at - 1]})"
@@ -112,20 +118,24 @@ def test_bad_model_does_not_survive_a_failure_at_any_point_after_the_switch(
 
 @pytest.mark.timeout(1200 if ALL_POINTS else 300)
 def test_good_model_comes_through_a_kill_at_any_point_after_the_switch(
-    device: Device, server: StandIn, tmp_path: Path
+    device: Device, server: StandIn, tmp_path: Path, count_cases: CountCases
 ) -> None:
     ask_for_new(device, server, health="true")
     switch, names = points_of_the_story(device, tmp_path)
-    for at in chosen(switch + 3, len(names))[:: 1 if ALL_POINTS else 2]:
+    points = chosen(switch + 3, len(names))[:: 1 if ALL_POINTS else 2]
+    count_cases(len(points))
+    for at in points:
         victim = fresh(device, server, f"killed-at-{at}", health="true")
         killed = victim.run("once", fault=f"kill@{at}")
         assert killed.returncode == -signal.SIGKILL, f"point {at} ({names[at - 1]}) was not reached"
+        switched = victim.served() == NEW.model
         server.problems["poll"] = (503, "busy")
         victim.run("once")
-        assert victim.served() == NEW.model
-        assert (victim.state()["pending"], victim.state()["previous"]) == (None, sha256(OLD.model))
+        assert (victim.served() == NEW.model) == switched, "what was switched stays, what was not waits for the server"
+        assert (victim.state()["pending"] is None) == switched, f"point {at} ({names[at - 1]})"
         server.problems.clear()
         victim.run("once")
+        assert (victim.served(), victim.state()["previous"]) == (NEW.model, sha256(OLD.model))
         assert server.kinds()[-1] == "activated"
         assert server.kinds().count("activated") == 1
         assert_numbered_without_gaps(server)
