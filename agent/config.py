@@ -358,9 +358,9 @@ def _ca_file(table: Table) -> Path | None:
 
 def _hooks(table: Table) -> Hooks:
     hooks = Hooks(
-        pre_activate=_command(table, "pre_activate"),
-        post_activate=_command(table, "post_activate"),
-        health=_command(table, "health"),
+        pre_activate=table.command("pre_activate"),
+        post_activate=table.command("post_activate"),
+        health=table.command("health"),
         timeout_s=table.number("timeout_s", Hooks().timeout_s, least=0.1, most=3600),
         health_settle_s=table.number("health_settle_s", Hooks().health_settle_s, least=0, most=3600),
         health_checks=table.integer("health_checks", Hooks().health_checks, least=1, most=100),
@@ -368,13 +368,6 @@ def _hooks(table: Table) -> Hooks:
     )
     table.finish()
     return hooks
-
-
-def _command(table: Table, key: str) -> tuple[str, ...]:
-    command = table.texts(key)
-    if command and not Path(command[0]).is_absolute():
-        raise table.wrong(key, f"must begin with an absolute path, is {command[0]!r}")
-    return command
 
 
 def _shadow(table: Table) -> Shadow:

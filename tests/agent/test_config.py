@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import config
+from agent import config, policy
 from agent.errors import WrongConfiguration
 from tests.agent.device import Device
 
@@ -51,6 +51,25 @@ def test_benchmark_may_have_both_configurations_and_another_provider(tmp_path: P
     assert bench.providers == ("XnnpackExecutionProvider", "CPUExecutionProvider")
 
 
+def test_owners_rules_are_read(tmp_path: Path) -> None:
+    nothing = load(tmp_path, MINIMUM).policy
+    assert [rule.slug for rule in policy.RULES if rule.is_set(nothing)] == [], "no rule holds by itself"
+    every = load(
+        tmp_path,
+        MINIMUM + '[policy]\nmetered = "auto"\nmetered_interfaces = ["usb*"]\nmetered_downloads = "night"\n'
+        'metered_mb_per_day = 20\nmb_per_day = 200.5\nnight = "23:00-05:30"\nquiet_hours = ["07:30-12:00", "13:00-18:00"]\n'
+        'free_disk_mb = 500\nbattery_percent = 30\nmax_temperature_c = 75\nbusy_hook = ["/bin/true", "x"]\n'
+        "busy_timeout_s = 3\n",
+    ).policy
+    assert (every.metered, every.metered_downloads, every.mb_per_day) == (None, "night", 200.5)
+    assert (str(every.night), [str(one) for one in every.quiet_hours]) == (
+        "23:00-05:30",
+        ["07:30-12:00", "13:00-18:00"],
+    )
+    assert {rule.slug for rule in policy.RULES if not rule.is_set(every)} == {"metered-link"}
+    assert load(tmp_path, MINIMUM + "[policy]\nmetered = true\n").policy.metered is True
+
+
 def test_environment_wins(tmp_path: Path) -> None:
     loaded = load(tmp_path, MINIMUM, NAME="other", POLL_INTERVAL_S="7", SERVER="http://127.0.0.1:8000/")
     assert (loaded.name, loaded.poll_interval_s, loaded.server) == ("other", 7.0, "http://127.0.0.1:8000")
@@ -86,6 +105,27 @@ WRONG = [
     ("attributes", MINIMUM + "[attributes]\n" + "".join(f'a{index} = "x"\n' for index in range(49))),
     ("device_class", MINIMUM.replace("pi5", "p" * 65)),
     ("policy.max_delta_wait_s", MINIMUM + "[policy]\nmax_delta_wait_s = -1\n"),
+    *(
+        (f"policy.{line.partition(' ')[0]}", f"{MINIMUM}[policy]\n{line}\n")
+        for line in (
+            'metered = "perhaps"',
+            "metered = 1",
+            'metered_downloads = "sometimes"',
+            'metered_interfaces = "wwan0"',
+            "metered_mb_per_day = 0",
+            "mb_per_day = -1",
+            'night = "22-06"',
+            "night = 22",
+            'quiet_hours = ["07:30-18:00", "noon"]',
+            'quiet_hours = "07:30-18:00"',
+            "free_disk_mb = -1",
+            "battery_percent = 101",
+            "max_temperature_c = 200",
+            'busy_hook = ["may-work"]',
+            "busy_timeout_s = 0",
+        )
+    ),
+    ("runtime_dir", 'runtime_dir = "run"\n' + MINIMUM),
     ("download.rate_limit_bytes_per_s", MINIMUM + "[download]\nrate_limit_bytes_per_s = 0\n"),
     ("download.max_artifact_bytes", MINIMUM + "[download]\nmax_artifact_bytes = 1.5\n"),
     ("children.memory_limit_mib", MINIMUM + "[children]\nmemory_limit_mib = 1\n"),

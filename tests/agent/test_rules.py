@@ -1,5 +1,6 @@
 """What the owner's rules do to an agent: it waits, says for which rule, and goes on by itself when it may."""
 
+import functools
 import json
 import random
 import signal
@@ -14,10 +15,14 @@ from typing import Any
 import pytest
 
 from agent import disk
+from agent.download import download
+from agent.errors import TransferRejected
+from agent.http import Client
 from agent.policy import LOOK_AGAIN_S, SLICE_BYTES
-from tests.agent.device import PROCESS_TIMEOUT_S, Device, entry
+from agent.wire import Blob
+from tests.agent.device import MODEL, PROCESS_TIMEOUT_S, Device, entry
 from tests.agent.models import release
-from tests.agent.standin import Handler, Seen, StandIn, sha256
+from tests.agent.standin import CREDENTIAL, Handler, Seen, StandIn, sha256
 from tests.agent.test_commands import bundle_of
 
 OLD, NEW = release(1), release(1, step=1e-4)
@@ -255,6 +260,42 @@ def test_download_stops_when_the_night_ends_and_keeps_what_came(device: Device, 
     assert device.layout.received_bytes(sha256(huge)) == SLICE_BYTES
     assert refused(server)["rule"] == "metered-night"
     assert [one["complete"] for one in server.details("transferred")] == [True, False]
+
+
+@pytest.mark.parametrize("_again", range(5))
+def test_transfer_in_granted_pieces_that_are_cut_anywhere_arrives_whole(
+    device: Device, server: StandIn, _again: int
+) -> None:
+    server.add(BIG)
+    device.layout.prepare((MODEL,))
+    client = Client(server.url, CREDENTIAL, timeout_s=5)
+    granted: list[int] = []
+
+    def grant(wanted_bytes: int) -> int:
+        granted.append(min(wanted_bytes, random.randint(1, 90_000)))  # noqa: S311 - repeatable by the seed of the run
+        return granted[-1]
+
+    cuts = [random.randrange(1, 30_000) for _ in range(4)]  # noqa: S311
+    server.misbehave.extend(functools.partial(Handler.send_range, most=cut) for cut in cuts)
+    download(client, device.layout, Blob(sha256(BIG), len(BIG)), attempt="a", grant=grant)
+    client.close()
+    assert device.layout.downloaded(sha256(BIG)).read_bytes() == BIG
+    assert [asked_bytes(seen) for seen in server.seen] == granted, "never more than granted, and nothing twice"
+
+
+@pytest.mark.parametrize(
+    "content_range", [f"bytes 0-999/{len(BIG)}", f"bytes 1-1000/{len(BIG)}", f"bytes 0-{len(BIG) - 1}/{len(BIG)}", ""]
+)
+def test_answer_with_another_range_than_the_granted_one_is_refused(
+    device: Device, server: StandIn, content_range: str
+) -> None:
+    server.add(BIG)
+    device.layout.prepare((MODEL,))
+    client = Client(server.url, CREDENTIAL, timeout_s=5)
+    server.misbehave.append(lambda handler, content: handler.answer(206, content[:2000], Content_Range=content_range))
+    with pytest.raises(TransferRejected, match="Content-Range"):
+        download(client, device.layout, Blob(sha256(BIG), len(BIG)), attempt="a", grant=lambda _wanted: 2000)
+    assert not device.layout.part(sha256(BIG)).exists()
 
 
 @pytest.mark.parametrize("point", ["open", "append", "fsync"])
