@@ -21,6 +21,7 @@ from benchmarks.tiers import TIER_NAMES, Tier
 MODEL = Path(__file__).parents[2] / "client" / "demo_data" / "digits-1.0.0-fp32.onnx"
 LOOPS = 2
 _TIMEOUT_S = 120.0
+_KINDS = {"quiet": False, "contended": True}
 # A loop outlives the report it disturbs, and not much more, whatever happens to this process.
 _LOOP_S = 300
 _LOOP = f"import time\nend = time.monotonic() + {_LOOP_S}\nwhile time.monotonic() < end: pass"
@@ -52,10 +53,12 @@ def busy_loops(count: int) -> Iterator[None]:
             loop.wait()
 
 
-def run_trials(model: Path, *, trials: int, tier: Tier, processes: int | None) -> Iterator[Trial]:
+def run_trials(
+    model: Path, *, kinds: Sequence[bool], trials: int, tier: Tier, processes: int | None
+) -> Iterator[Trial]:
     """Quiet and contended reports in turn, so that a change of the machine meets both."""
     for _ in range(trials):
-        for contended in (False, True):
+        for contended in kinds:
             load_before = os.getloadavg()[0]
             with busy_loops(LOOPS if contended else 0):
                 report = run_benchmark(model, tier=tier, processes=processes, timeout_s=_TIMEOUT_S)
@@ -69,17 +72,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--trials", type=int, default=10, metavar="N", help="reports of each kind (%(default)s)")
     parser.add_argument("--tier", choices=TIER_NAMES, default="rapid")
     parser.add_argument("--processes", type=int, default=3, metavar="N", help="of each report (%(default)s)")
+    parser.add_argument("--only", choices=_KINDS, help="reports of one kind")
     args = parser.parse_args(arguments)
+    kinds = [_KINDS[args.only]] if args.only else list(_KINDS.values())
     print("| machine | load before | p50 | cpu_share | psi | state | rules that do not hold |")
     print("|---|---|---|---|---|---|---|")
     done = []
-    for trial in run_trials(args.model, trials=args.trials, tier=args.tier, processes=args.processes):
+    for trial in run_trials(args.model, kinds=kinds, trials=args.trials, tier=args.tier, processes=args.processes):
         print(row(trial), flush=True)
         done.append(trial)
-    for contended, wanted in ((False, "valid"), (True, "invalid")):
+    for contended in kinds:
         of_kind = [trial for trial in done if trial.contended == contended]
         right = sum(trial.is_right for trial in of_kind)
-        print(f"\n{'contended' if contended else 'quiet'}: {right} of {len(of_kind)} reports are {wanted}")
+        kind, wanted = ("contended", "invalid") if contended else ("quiet", "valid")
+        print(f"\n{kind}: {right} of {len(of_kind)} reports are {wanted}")
     return 0 if all(trial.is_right for trial in done) else 1
 
 
