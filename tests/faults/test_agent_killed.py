@@ -18,10 +18,11 @@ import pytest
 from tests.agent.device import MODEL, Device, entry
 from tests.agent.models import release
 from tests.agent.standin import Handler, StandIn, sha256
+from tests.faults.conftest import CountCases
 
 OLD, NEW = release(1), release(1, step=1e-4)
 ALL_POINTS = bool(os.environ.get("SMALLFLEET_TEST_ALL_POINTS"))
-SAMPLED_POINTS = 14
+SAMPLED_POINTS = 6
 
 
 def ask_for_new(device: Device, server: StandIn) -> None:
@@ -74,12 +75,15 @@ def assert_told_once(server: StandIn) -> None:
 
 
 @pytest.mark.timeout(1200 if ALL_POINTS else 300)
+@pytest.mark.fault("SIGKILL around every write, fsync, rename, unlink")
 def test_agent_killed_at_any_point_has_the_old_or_the_new_model_and_finishes(
-    device: Device, server: StandIn, tmp_path: Path
+    device: Device, server: StandIn, tmp_path: Path, count_cases: CountCases
 ) -> None:
     ask_for_new(device, server)
     names = points_of_an_update(device, server, tmp_path)
-    for at in chosen(len(names)):
+    points = chosen(len(names))
+    count_cases(len(points), points=len(names))
+    for at in points:
         victim = fresh(device, server, f"killed-at-{at}")
         killed = victim.run("once", fault=f"kill@{at}")
         assert killed.returncode == -signal.SIGKILL, f"point {at} ({names[at - 1]}) was not reached"
@@ -103,6 +107,7 @@ def assert_tidy(device: Device) -> None:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.fault("SIGKILL around every write, fsync, rename, unlink")
 def test_agent_killed_again_and_again_comes_through(device: Device, server: StandIn) -> None:
     ask_for_new(device, server)
     for _life in range(40):
@@ -117,14 +122,22 @@ def test_agent_killed_again_and_again_comes_through(device: Device, server: Stan
 
 
 @pytest.mark.timeout(1200 if ALL_POINTS else 300)
-@pytest.mark.parametrize("kind", ["enospc", "erofs"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("enospc", marks=pytest.mark.fault("disk full at each write")),
+        pytest.param("erofs", marks=pytest.mark.fault("read-only disk")),
+    ],
+)
 def test_disk_that_refuses_at_any_point_keeps_a_model_and_the_update_comes_through_later(
-    device: Device, server: StandIn, tmp_path: Path, kind: str
+    device: Device, server: StandIn, tmp_path: Path, kind: str, count_cases: CountCases
 ) -> None:
     """Once for one moment, once for the rest of the process."""
     ask_for_new(device, server)
     count = len(points_of_an_update(device, server, tmp_path))
-    for at, onwards in itertools.product(chosen(count)[:: 1 if ALL_POINTS else 3], ("", "+")):
+    cases = list(itertools.product(chosen(count)[:: 1 if ALL_POINTS else 3], ("", "+")))
+    count_cases(len(cases), points=count)
+    for at, onwards in cases:
         victim = fresh(device, server, f"full-at-{at}{onwards}")
         refused = victim.run("once", fault=f"{kind}@{at}{onwards}")
         assert refused.returncode in (0, 7, 9), refused.stderr
@@ -136,6 +149,7 @@ def test_disk_that_refuses_at_any_point_keeps_a_model_and_the_update_comes_throu
         assert server.kinds().count("activated") == 1
 
 
+@pytest.mark.fault("disk full at each write")
 def test_full_disk_is_told_as_the_reason(device: Device, server: StandIn) -> None:
     ask_for_new(device, server)
     assert device.run("once", fault="enospc@append").returncode == 7
@@ -147,6 +161,7 @@ def test_full_disk_is_told_as_the_reason(device: Device, server: StandIn) -> Non
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"\0" * 4096, b"[]", b'{"schema": "smallfleet-agent-state/1"}', b'{"schema": 9}']
 )
+@pytest.mark.fault("corrupted state file")
 def test_damaged_state_is_set_aside_and_the_running_model_stays(
     device: Device, server: StandIn, content: bytes
 ) -> None:
@@ -161,6 +176,7 @@ def test_damaged_state_is_set_aside_and_the_running_model_stays(
     assert server.requests("GET", "artifacts/") == []
 
 
+@pytest.mark.fault("corrupted state file")
 def test_state_cut_at_any_byte_is_survived(device: Device, server: StandIn) -> None:
     """What a file system without atomic renames could leave."""
     ask_for_new(device, server)
@@ -178,6 +194,7 @@ def test_state_cut_at_any_byte_is_survived(device: Device, server: StandIn) -> N
 
 
 @pytest.mark.parametrize("destination", ["slots/../../x", "/etc", "slots/" + "f" * 64, "slots"])
+@pytest.mark.fault("corrupted slot")
 def test_link_that_points_nowhere_of_ours_counts_as_no_model(device: Device, server: StandIn, destination: str) -> None:
     device.layout.prepare((MODEL,))
     device.layout.line(MODEL).current.symlink_to(destination)
@@ -186,15 +203,13 @@ def test_link_that_points_nowhere_of_ours_counts_as_no_model(device: Device, ser
     assert device.served() == OLD.model
 
 
-def test_kill_in_a_transfer_goes_on_where_it_was_and_counts_every_byte(
-    device: Device, server: StandIn, tmp_path: Path
-) -> None:
+@pytest.mark.fault("SIGKILL around every write, fsync, rename, unlink")
+def test_kill_in_a_transfer_goes_on_where_it_was_and_counts_every_byte(device: Device, server: StandIn) -> None:
     ask_for_new(device, server)
-    names = points_of_an_update(device, server, tmp_path)
     victim = fresh(device, server, "cut-and-killed")
     server.misbehave.append(lambda handler, content: handler.send_range(content, most=4000))
-    before_the_sync = 1 + names.index(f"fsync {sha256(NEW.model)}.part")
-    assert victim.run("once", fault=f"kill@{before_the_sync}").returncode == -signal.SIGKILL
+    before_the_sync = f"kill@fsync {sha256(NEW.model)}.part"
+    assert victim.run("once", fault=before_the_sync).returncode == -signal.SIGKILL
     assert victim.layout.received_bytes(sha256(NEW.model)) == 4000
     server.seen.clear()
     assert victim.run("once").returncode == 0
@@ -202,6 +217,7 @@ def test_kill_in_a_transfer_goes_on_where_it_was_and_counts_every_byte(
     assert_told_once(server)
 
 
+@pytest.mark.fault("SIGKILL around every write, fsync, rename, unlink")
 def test_kill_on_a_slow_link_loses_no_byte_that_came(device: Device, server: StandIn) -> None:
     """The link is silent after a few packets; what they brought is on disk while the agent still waits for more."""
     ask_for_new(device, server)
@@ -225,6 +241,7 @@ def test_kill_on_a_slow_link_loses_no_byte_that_came(device: Device, server: Sta
     assert_told_once(server)
 
 
+@pytest.mark.fault("SIGKILL around every write, fsync, rename, unlink")
 def test_benchmark_that_never_ends_is_given_up_and_the_activation_stands(device: Device, server: StandIn) -> None:
     """The device goes down in the benchmark, again and again: it is measured twice, then no more."""
     device.configure('[bench]\nenabled = true\ntier = "normal"\n')

@@ -14,6 +14,8 @@ from delta.encoder import Effort, encode
 from delta.errors import OutputUnwritable, PatchVersionUnsupported, WrongBase
 from tests.delta.conftest import Models
 
+pytestmark = pytest.mark.fault("patch that cannot be applied")
+
 OLD = b"what was installed before"
 GOLDEN = Path(__file__).parents[1] / "formats" / "delta_v1"
 _WITH_ROOM = """

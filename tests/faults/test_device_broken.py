@@ -9,7 +9,6 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from tests.agent.device import MODEL, PROCESS_TIMEOUT_S, Device, SteadyClock, en
 from tests.agent.models import CLASSES, FEATURES, Release, release
 from tests.agent.standin import Handler, StandIn, sha256, stand_in
 from tests.agent.test_children import is_gone
+from tests.faults.conftest import CountCases
 from tests.faults.test_agent_killed import ALL_POINTS
 
 OLD, NEW = release(1), release(1, step=1e-4)
@@ -138,7 +138,7 @@ def wait_for_hook(device: Device) -> int:
 
 @pytest.mark.fault("corrupted state file")
 def test_state_with_any_byte_changed_keeps_a_model_and_says_so(
-    device: Device, server: StandIn, count_cases: Callable[[int], None]
+    device: Device, server: StandIn, count_cases: CountCases
 ) -> None:
     ask_for(device, server, NEW)
     assert device.run("once").returncode == 0

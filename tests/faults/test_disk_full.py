@@ -12,6 +12,8 @@ from tests.agent.models import release
 from tests.agent.standin import StandIn, sha256
 from tests.agent.test_update import patch_way
 
+pytestmark = pytest.mark.fault("disk full at each write")
+
 OLD, NEW, NEWER = release(1), release(1, step=1e-4), release(1, step=1e-3)
 
 

@@ -21,6 +21,7 @@ from tests.agent.device import PROCESS_TIMEOUT_S, Device, SteadyClock, entry
 from tests.agent.models import release
 from tests.agent.standin import Handler, StandIn, stand_in
 from tests.agent.test_transfer import endless, other_bytes, short_length, wrong_length, wrong_range
+from tests.faults.conftest import CountCases
 from tests.faults.link import CuttingLink
 from tests.faults.test_agent_killed import ALL_POINTS
 
@@ -89,7 +90,7 @@ def wait_until(ready: Callable[[], bool], why: str) -> None:
 
 @pytest.mark.fault("500, 429, 404 storms")
 def test_storm_of_errors_is_met_rarely_and_the_update_comes_through_after_it(
-    tmp_path: Path, count_cases: Callable[[int], None]
+    tmp_path: Path, count_cases: CountCases
 ) -> None:
     count_cases(len(STORMS))
     with ExitStack() as stack:
@@ -135,9 +136,7 @@ CUTS = 64 if ALL_POINTS else 4
 
 @pytest.mark.fault("link cut at random bytes")
 @pytest.mark.timeout(600)
-def test_link_cut_at_any_byte_costs_a_repetition(
-    device: Device, server: StandIn, count_cases: Callable[[int], None]
-) -> None:
+def test_link_cut_at_any_byte_costs_a_repetition(device: Device, server: StandIn, count_cases: CountCases) -> None:
     count_cases(CUTS)
     for index, at in enumerate(cut_points()):
         victim = Device(device.root.parent / f"cut-{index}", server, device.clock)
