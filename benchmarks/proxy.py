@@ -307,12 +307,12 @@ def _positive(name: str, figure: Maybe[Estimate]) -> Maybe[Estimate]:
     return figure if figure.low > 0 else Absent(f"{name}: {figure.low:g} gives no ratio")
 
 
-_PROXY_WORDS: dict[ProxyName, str] = {
+PROXY_WORDS: dict[ProxyName, str] = {
     "macs": "MACs",
     "size_bytes": "bytes of the file",
     "analytic_j": "analytic energy",
 }
-_METRIC_WORDS: dict[MetricName, str] = {
+METRIC_WORDS: dict[MetricName, str] = {
     "p50_latency_ns": "median latency",
     "cpu_ns": "CPU time",
     "energy_j": "measured energy",
@@ -322,7 +322,7 @@ _METRIC_WORDS: dict[MetricName, str] = {
 def sentence(verdict: Verdict, comparison: Comparison) -> str:
     """A verdict in words, such as "bytes of the file: int8 is 0.29 x fp32; median latency: 2.01 x (1.93 to 2.09): they disagree"."""
     measured = verdict.metric_ratio
-    found = f"{_METRIC_WORDS[verdict.metric]}: {measured.mid:.2f} x ({measured.low:.2f} to {measured.high:.2f})"
+    found = f"{METRIC_WORDS[verdict.metric]}: {measured.mid:.2f} x ({measured.low:.2f} to {measured.high:.2f})"
     ending = {
         "agree": "they agree",
         "disagree": f"they disagree, {comparison.a if verdict.metric_prefers == 'a' else comparison.b} is cheaper where it was measured",
@@ -331,7 +331,7 @@ def sentence(verdict: Verdict, comparison: Comparison) -> str:
         "same": "no difference in either",
     }[verdict.state]
     promise = f"{comparison.b} is {verdict.proxy_ratio.mid:.2f} x {comparison.a}"
-    return f"{_PROXY_WORDS[verdict.proxy]}: {promise}; {found}: {ending}"
+    return f"{PROXY_WORDS[verdict.proxy]}: {promise}; {found}: {ending}"
 
 
 def _differences(a: Mapping[str, Any] | None, b: Mapping[str, Any] | None) -> str:

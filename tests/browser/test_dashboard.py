@@ -12,8 +12,16 @@ pytestmark = pytest.mark.browser
 
 VARIANT_COUNT = sum(len(forms) for forms in VARIANTS.values())
 PATHS = [
-    "/", "/models/", "/models/digits/", "/models/digits/deltas/", "/rollouts/", "/rollouts/new/", "/devices/", "/benchmarks/",
-]  # fmt: skip
+    "/",
+    "/models/",
+    "/models/digits/",
+    "/models/digits/deltas/",
+    "/rollouts/",
+    "/rollouts/new/",
+    "/devices/",
+    "/devices/?waiting_for=quiet-hours",
+    "/benchmarks/",
+]
 
 
 def rollout_path(page: Page, variant: str) -> str:
