@@ -32,7 +32,7 @@ from client.rest import RestClient
 from client.simulate.assembly import DEVICE_CLASS, Plan, Yard, draw_up
 from client.simulate.device import Holding
 from client.simulate.links import LinkProfile, parse_mix, parse_shares, read_profiles
-from client.simulate.measuring import measure
+from client.simulate.reporting import report_on
 from client.simulate.server import find_variant, prepare, start_rollout
 from client.simulate.simulation import Simulation
 from client.simulate.summary import Clockwork, Outcome, as_text, is_sound
@@ -166,7 +166,7 @@ def _simulate(args: argparse.Namespace, rest: RestClient, links: Mapping[LinkPro
         seed=args.seed,
     )
     blueprints = draw_up(plan)
-    report = None if args.no_reports else measure(rest, target, device_class=DEVICE_CLASS)
+    report = None if args.no_reports else report_on(target, device_class=DEVICE_CLASS)
     uses = Counter(blueprint.profile for blueprint in blueprints)
     ground = prepare(rest, args.model, uses)
     yard = Yard.open(rest.server, ground, plan, report)

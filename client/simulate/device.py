@@ -43,7 +43,7 @@ class VirtualAgent(Agent):
     """The agent whose machine is made up.
 
     Args:
-        report: a measured report of the target, which every device sends as its own; None sends none.
+        report: a report on the target, which every device sends as its own; None sends none.
     """
 
     client: LinkedClient
