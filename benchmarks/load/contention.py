@@ -75,8 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", choices=_KINDS, help="reports of one kind")
     args = parser.parse_args(arguments)
     kinds = [_KINDS[args.only]] if args.only else list(_KINDS.values())
-    print("| machine | load before | p50 | cpu_share | psi | state | rules that do not hold |")
-    print("|---|---|---|---|---|---|---|")
+    print("| machine | load before | p50 | cpu_share | run_delay | psi | state | rules that do not hold |")
+    print("|---|---|---|---|---|---|---|---|")
     done = []
     for trial in run_trials(args.model, kinds=kinds, trials=args.trials, tier=args.tier, processes=args.processes):
         print(row(trial), flush=True)
@@ -93,14 +93,14 @@ def row(trial: Trial) -> str:
     """One line of the table."""
     report = trial.report
     contention = report["contention"]
-    pressure = contention["psi_some_share"]
+    waited, pressure = (contention[f"{name}_share"] for name in ("run_delay", "psi_some"))
     failed = [flag["id"] for flag in report["validity"]["flags"] if flag["ok"] is False]
     cells = (
         f"{LOOPS} busy loops" if trial.contended else "quiet",
         f"{trial.load_before:.2f}",
         f"{report['latency']['p50'] / 1000:.1f} us",
         f"{contention['cpu_share']:.3f}",
-        "unknown" if pressure is None else f"{pressure:.3f}",
+        *("unknown" if share is None else f"{share:.3f}" for share in (waited, pressure)),
         report["validity"]["state"],
         ", ".join(failed) or "none",
     )
