@@ -121,7 +121,7 @@ def _transfer(
         last = "" if end == blob.size_bytes else str(end - 1)
         headers |= {"Range": f"bytes={at}-{last}", "If-Range": f'"{blob.sha256}"'}
     least = min(LEAST_BYTES_PER_S, (rate or LEAST_BYTES_PER_S) / 2)
-    seconds = GRACE_S + (end - at) / least
+    seconds = GRACE_S + (blob.size_bytes - at) / least  # of all that is left: it may come, whatever was asked for
     with client.open("GET", f"artifacts/sha256/{blob.sha256}", headers, seconds=seconds) as response:
         if response.status == 416:
             disk.remove_file(part)

@@ -135,7 +135,10 @@ def _failure(failure: Failure, config: Config, now: Instant) -> dict[str, Any]:
 
 
 def _today(config: Config, layout: Layout, clock: Clock) -> dict[str, Any]:
-    """The day's bytes as they are on disk: under a budget to the byte, else to `agent.spending.SAVE_BYTES`."""
+    """The day's bytes as they are on disk: transfers to the byte, small talk to `agent.spending.SAVE_BYTES`.
+
+    Those over metered links are counted where there is a budget for them.
+    """
     day = spending.read(layout.day)
     spent = spending.Spent()
     if day is not None:
@@ -143,7 +146,7 @@ def _today(config: Config, layout: Layout, clock: Clock) -> dict[str, Any]:
     return {
         "bytes": spent.any_bytes,
         "most_bytes": _bytes_of(config.policy.mb_per_day),
-        "metered_bytes": spent.metered_bytes,
+        "metered_bytes": None if config.policy.metered_mb_per_day is None else spent.metered_bytes,
         "most_metered_bytes": _bytes_of(config.policy.metered_mb_per_day),
     }
 
@@ -178,8 +181,7 @@ def described(found: dict[str, Any]) -> str:
         f"device   {found['device_id'] or 'not enrolled'}  agent {found['agent_version']}  {running}",
         f"server   {found['server']}{_described_poll(found['polled'])}",
         f"outbox   {found['outbox']['events']} events, {found['outbox']['reports']} reports",
-        f"today    {_of_budget(today['bytes'], today['most_bytes'])}",
-        f"metered  {_of_budget(today['metered_bytes'], today['most_metered_bytes'])} of today",
+        f"today    {_of_budget(today['bytes'], today['most_bytes'])}{_described_metered(today)}",
         f"disk     {_mb(space['used_bytes'])} used, {_mb(space['free_bytes'])} free",
     ]
     for one in found["installations"]:
@@ -192,6 +194,12 @@ def _described_poll(polled: dict[str, Any] | None) -> str:
         return ""
     detail = f" ({polled['detail']})" if polled["detail"] else ""
     return f"  {polled['result']}{detail} {polled['ago_s']:.0f} s ago, next in {polled['next_in_s']:.0f} s"
+
+
+def _described_metered(today: dict[str, Any]) -> str:
+    if today["metered_bytes"] is None:
+        return ""
+    return f", metered {_of_budget(today['metered_bytes'], today['most_metered_bytes'])}"
 
 
 def _described_installation(one: dict[str, Any]) -> Iterator[str]:

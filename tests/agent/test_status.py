@@ -48,7 +48,7 @@ def test_everything_is_there_beside_a_running_agent(device: Device, server: Stan
     assert (one["current"], one["served"]) == (sha256(OLD.model), {"version": "0.9.0", "variant": "fp32"})
     assert (one["wanted"], one["pending"]["stage"], one["pending"]["way"]) == (sha256(NEW.model), "new", None)
     assert one["refused"]["rule"] == "metered-link"
-    assert (found["today"]["most_bytes"], found["today"]["most_metered_bytes"]) == (5_000_000, None)
+    assert (found["today"]["most_bytes"], found["today"]["metered_bytes"]) == (5_000_000, None)
     assert found["disk"]["models_bytes"] >= len(OLD.model)
     assert found["disk"]["used_bytes"] > found["disk"]["models_bytes"]
     assert "refused  metered-link: download waits" in text
@@ -82,6 +82,7 @@ def test_bytes_of_the_day_are_those_of_the_transfers(device: Device, server: Sta
     assert today["bytes"] == today["metered_bytes"] > len(OLD.model) + len(OLD.samples)
     assert today["bytes"] < 30_000
     assert today["most_metered_bytes"] == 1_000_000
+    assert "kB, metered " in device.run("status").stdout
 
 
 def test_pulse_of_another_boot_or_of_nobody_is_not_believed(device: Device) -> None:
