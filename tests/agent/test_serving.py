@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,35 +62,39 @@ def another(number: int) -> Release:
     return Release(made.model, json.dumps(contract).encode(), made.samples)
 
 
-def test_reader_that_holds_the_old_file_is_not_disturbed_by_switches_and_housekeeping(
-    device: Device, server: StandIn
-) -> None:
-    device.preinstall(OLD)
-    current = str(device.layout.line(MODEL).current)
+@contextmanager
+def holding(current: Path) -> Iterator[Callable[[], list[str]]]:
+    """A process that holds the file of now; the digests that it reads and maps when it is asked."""
     with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, current], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLDER, str(current)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holder:
         assert holder.stdin is not None
         assert holder.stdout is not None
-        for number in range(2, 4):
-            holder.stdin.write("\n")
-            holder.stdin.flush()
-            assert holder.stdout.readline().split() == [sha256(OLD.model)] * 2
-            assert install(device, server, another(number), f"1.{number}.0") == 0
-        assert not device.layout.line(MODEL).slot(sha256(OLD.model)).exists(), "housekeeping has removed it"
-        holder.stdin.write("\n")
-        holder.stdin.flush()
-        assert holder.stdout.readline().split() == [sha256(OLD.model)] * 2
+        question, answer = holder.stdin, holder.stdout
+
+        def ask() -> list[str]:
+            question.write("\n")
+            question.flush()
+            digests: list[str] = answer.readline().split()
+            return digests
+
+        yield ask
 
 
-def test_reader_that_resolves_once_never_sees_a_mix(device: Device, server: StandIn, tmp_path: Path) -> None:
+def test_reader_is_not_disturbed_by_switches_and_housekeeping_and_sees_no_mix(
+    device: Device, server: StandIn, tmp_path: Path
+) -> None:
+    """One process holds the old file open and mapped, another resolves the link again and again; there and back again."""
     device.preinstall(OLD)
-    stop = tmp_path / "stop"
-    command = [sys.executable, "-c", RESOLVER, str(device.layout.line(MODEL).current), str(stop)]
+    current, stop = device.layout.line(MODEL).current, tmp_path / "stop"
     releases = [another(number) for number in range(2, 4)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as reader:
+    resolver = [sys.executable, "-c", RESOLVER, str(current), str(stop)]
+    with holding(current) as held, subprocess.Popen(resolver, stdout=subprocess.PIPE, text=True) as reader:
+        assert held() == [sha256(OLD.model)] * 2
         for number, wanted in enumerate(releases):
             assert install(device, server, wanted, f"1.{number}.0") == 0
+        assert not device.layout.line(MODEL).slot(sha256(OLD.model)).exists(), "housekeeping has removed it"
+        assert held() == [sha256(OLD.model)] * 2
         assert install(device, server, releases[0], "1.0.0") == 0, "back to the one before"
         stop.touch()
         found = json.loads(reader.communicate(timeout=30)[0])
