@@ -52,6 +52,7 @@ def report_of(run: Run, request: Mapping[str, Any], *, started: float) -> dict[s
         "contention": {
             "cpu_share": share,
             "involuntary_switches": run.involuntary_switches,
+            "run_delay_share": run.evidence.wait_share(run.threads),
             "psi_some_share": run.evidence.pressure_share,
         },
         "throttling": run.evidence.throttling(),

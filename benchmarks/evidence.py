@@ -1,11 +1,11 @@
 """What may have slowed the processor down while it was measured. Read at window edges, where reading costs no inference anything.
 
 Temperature, frequency, the kernel's throttle counters and cooling devices, Raspberry Pi's firmware flags, and pressure: where the device has them.
-None of the readers has been tried on its hardware; the tests bring trees made from the kernel's documentation.
+None of the readers of `/sys` has been tried on its hardware; the tests bring trees made from the kernel's documentation.
 
 Sources: Documentation/admin-guide/pm/cpufreq.rst (scaling_cur_freq: mostly what the driver last asked for, not what the hardware does),
 Documentation/admin-guide/thermal/intel_thermal_throttle.rst, Documentation/driver-api/thermal/sysfs-api.rst, drivers/hwmon/raspberrypi-hwmon.c,
-Raspberry Pi's `vcgencmd get_throttled`, Documentation/accounting/psi.rst.
+Raspberry Pi's `vcgencmd get_throttled`, Documentation/accounting/psi.rst, Documentation/scheduler/sched-stats.rst.
 """
 
 import re
@@ -49,6 +49,7 @@ class Edge:
     firmware_bits: int | None
     undervolt_alarm: bool | None
     pressure_us: int | None
+    waited_ns: int | None
 
 
 class EvidenceLog:
@@ -90,6 +91,7 @@ class EvidenceLog:
                 firmware_bits=_firmware_bits(self._firmware),
                 undervolt_alarm=any(alarms) if alarms else None,
                 pressure_us=pressure_us(self._root),
+                waited_ns=waited_ns(self._root),
             )
         )
 
@@ -146,6 +148,14 @@ class EvidenceLog:
         rise, wall_ns = self.pressure_us, self.edges[-1].at_ns - self.edges[0].at_ns
         return rise if isinstance(rise, Absent) else round(rise * 1000 / wall_ns, 4)
 
+    def wait_share(self, threads: int) -> Maybe[float]:
+        """The time in which this process's threads were ready to run and had no CPU, as a share of the wall time of each.
+
+        Unlike pressure it counts nobody else; unlike CPU time it serves for several threads too, which may well wait for each other.
+        """
+        rise, wall_ns = self._rise(lambda edge: edge.waited_ns), self.edges[-1].at_ns - self.edges[0].at_ns
+        return Absent("no schedstat in /proc") if rise is None else round(rise / wall_ns / threads, 4)
+
     def throttling(self) -> Maybe[dict[str, Any]]:
         """The report's throttling block; sources that this kind of device never has are not in it."""
         events, temperatures, steadiness = self.throttle_events, self.temperatures_c, self.frequency_ratio
@@ -191,6 +201,16 @@ def pressure_us(root: Path = Path("/")) -> int | None:
     """Microseconds since boot in which some task waited for a CPU (pressure stall information)."""
     found = re.search(r"^some .*\btotal=(\d+)", text(root / "proc/pressure/cpu"))
     return int(found[1]) if found else None
+
+
+def waited_ns(root: Path = Path("/")) -> int | None:
+    """Nanoseconds that the threads of this process waited on a run queue: the second field of schedstat.
+
+    A kernel that does not count says 0 of all three (CONFIG_SCHED_INFO).
+    """
+    fields = [text(path).split() for path in (root / "proc/self/task").glob("*/schedstat")]
+    counted = [(int(spent[0]), int(spent[1])) for spent in fields if len(spent) == 3]
+    return sum(waited for _, waited in counted) if any(ran for ran, _ in counted) else None
 
 
 def _verdict(events: Maybe[int], steadiness: Maybe[float]) -> str:

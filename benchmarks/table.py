@@ -74,10 +74,10 @@ def _times(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for key in ("p90", "p99")
     ]
     yield from (("tail", tail) for tail in tails)
-    yield (
-        "CPU",
-        f"{duration(latency['cpu_ns_per_inference'])} per inference, share {report['contention']['cpu_share']:.3f}",
-    )
+    contention = report["contention"]
+    waited, pressure = (_share(contention[key]) for key in ("run_delay_share", "psi_some_share"))
+    evidence = f"share {contention['cpu_share']:.3f}, waited for it {waited}, pressure {pressure}"
+    yield "CPU", f"{duration(latency['cpu_ns_per_inference'])} per inference, {evidence}"
     steps = [
         f"{step} {cold[f'{step}_ms']:.1f}" for step in ("import", "file_read", "session_create", "first_inference")
     ]
@@ -151,6 +151,10 @@ def duration(value: float) -> str:
         if value >= scale:
             return f"{value / scale:.3g} {unit}"
     return f"{value:.0f} ns"
+
+
+def _share(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3f}"
 
 
 def _mib(value: float | None) -> str:

@@ -21,6 +21,7 @@ MIN_CPU_SHARE = 0.95
 MAX_DRIFT = 1.05
 MAX_CV = 0.10
 MIN_ENERGY_COVER = 0.99
+MAX_WAIT = 0.05
 MAX_PRESSURE = 0.1
 MIN_PROCESSES = 3
 MAX_CV_OF_PROCESSES = 0.05
@@ -67,6 +68,7 @@ def judge(
         _provider(providers, placed),
         _evidence("throttle", evidence.throttle_events, "semivalid", most=0),
         _evidence("undervolt", evidence.undervolt, "semivalid", most=False),
+        _evidence("run_delay", evidence.wait_share(threads), "invalid", most=MAX_WAIT),
         _evidence("psi", evidence.pressure_share, "info", most=MAX_PRESSURE),
         _frequency(evidence.frequency_ratio),
         _power_source(power),

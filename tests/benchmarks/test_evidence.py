@@ -217,6 +217,36 @@ def test_pressure_is_of_the_timed_windows_alone(tree: Tree) -> None:
     assert log.pressure_share == round(40_000 / wall_ns, 4)
 
 
+# Documentation/scheduler/sched-stats.rst: "1) time spent on the cpu (in nanoseconds) 2) time spent waiting on a runqueue (in nanoseconds)".
+def test_waiting_is_of_all_threads_of_this_process(tree: Tree) -> None:
+    log = EvidenceLog(root=tree.root)
+    for first, second in ((5, 10), (5_000_005, 7_000_010)):
+        tree.write("proc/self/task/41/schedstat", f"900 {first} 3")
+        tree.write("proc/self/task/42/schedstat", f"800 {second} 3")
+        log.at_edge()
+    wall_ns = log.edges[1].at_ns - log.edges[0].at_ns
+
+    assert log.wait_share(2) == round(12_000_000 / wall_ns / 2, 4)
+
+
+def test_kernel_that_does_not_count_waiting_is_not_taken_for_a_quiet_one(tree: Tree) -> None:
+    tree.write("proc/self/task/41/schedstat", "0 0 0")
+    log = EvidenceLog(root=tree.root)
+    log.at_edge()
+    log.at_edge()
+
+    assert log.wait_share(1) == Absent("no schedstat in /proc")
+
+
+def test_this_kernel_counts_waiting() -> None:
+    """Every kernel that tests run on has schedstat (CONFIG_SCHED_INFO is on where there are task statistics or a scheduler's debug)."""
+    log = EvidenceLog()
+    log.at_edge()
+    log.at_edge()
+
+    assert not isinstance(log.wait_share(1), Absent)
+
+
 def test_source_that_fails_during_the_run_is_no_column(tree: Tree) -> None:
     tree.thermal("thermal_zone0", type="cpu", temp=50_000)
     log = EvidenceLog(root=tree.root)

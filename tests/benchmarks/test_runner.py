@@ -46,7 +46,7 @@ MakeModel = Callable[..., onnx.ModelProto]
 
 RULES = {
     *("n_p90", "n_p99", "cpu_share", "min_duration", "drift", "stability", "cv", "throttle", "provider"),
-    *("undervolt", "psi", "frequency", "power_source", "energy_cover", "replicate", "replicate_cv"),
+    *("undervolt", "run_delay", "psi", "frequency", "power_source", "energy_cover", "replicate", "replicate_cv"),
 }
 
 
@@ -201,6 +201,7 @@ def test_cold_start_says_whether_the_file_was_in_memory(full: Report) -> None:
 def test_pressure_on_this_machine_is_a_share(report: Report) -> None:
     """The kernels that tests run on have pressure stall information (since 4.20)."""
     assert 0 <= report["contention"]["psi_some_share"] <= 1.01
+    assert 0 <= report["contention"]["run_delay_share"] <= 1.01
 
 
 def test_profile_that_cannot_be_written_costs_only_its_figure(

@@ -13,7 +13,7 @@ from benchmarks.tiers import TIERS
 from benchmarks.validity import judge, worst_of
 
 ON_MAINS = PowerSupply("mains", has_mains=True)
-QUIET = Edge(0, 2_400_000, 1.0, 50.0, 7, 7, 0, 0, undervolt_alarm=False, pressure_us=1000)
+QUIET = Edge(0, 2_400_000, 1.0, 50.0, 7, 7, 0, 0, undervolt_alarm=False, pressure_us=1000, waited_ns=50)
 
 
 def _evidence(**last: Any) -> EvidenceLog:
@@ -24,7 +24,7 @@ def _evidence(**last: Any) -> EvidenceLog:
 
 
 BLIND = EvidenceLog(root=Path("/nowhere"))
-BLIND.edges = [Edge(at, *([None] * 9)) for at in (0, 10**9)]
+BLIND.edges = [Edge(at, *([None] * 10)) for at in (0, 10**9)]
 
 GOOD: dict[str, Any] = {
     "plan": TIERS["rapid"],
@@ -64,6 +64,10 @@ def test_clean_run_is_valid() -> None:
         ({"evidence": _evidence(cooling_state=1)}, "semivalid", {"throttle"}),
         ({"evidence": _evidence(undervolt_alarm=True)}, "semivalid", {"undervolt"}),
         ({"evidence": _evidence(freq_khz=2_100_000)}, "semivalid", {"frequency"}),
+        ({"evidence": _evidence(waited_ns=50 + 90_000_000)}, "valid", set()),
+        ({"evidence": _evidence(waited_ns=50 + 110_000_000)}, "invalid", {"run_delay"}),
+        ({"evidence": _evidence(waited_ns=50 + 190_000_000), "threads": 2}, "valid", set()),
+        ({"evidence": _evidence(waited_ns=50 + 210_000_000), "threads": 2}, "invalid", {"run_delay"}),
         ({"evidence": _evidence(pressure_us=1000 + 2_000_000)}, "valid", {"psi"}),
         ({"power": PowerSupply("battery", has_mains=True)}, "semivalid", {"power_source"}),
         ({"power": PowerSupply("battery", has_mains=False)}, "valid", set()),
@@ -93,7 +97,7 @@ def test_rule_that_cannot_be_judged_does_not_count_against_the_run() -> None:
     block = judge(**{**GOOD, "evidence": BLIND, "power": PowerSupply(Absent("no battery"), has_mains=True)})
 
     assert block["state"] == "valid"
-    assert set(block["unjudged"]) == {"throttle", "undervolt", "psi", "frequency", "power_source"}
+    assert set(block["unjudged"]) == {"throttle", "undervolt", "run_delay", "psi", "frequency", "power_source"}
     assert block["unjudged"]["power_source"] == "no battery"
 
 
