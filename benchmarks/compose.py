@@ -18,7 +18,7 @@ from benchmarks.memory import Phase
 from benchmarks.report import SCHEMA_ID, Absent, Maybe, settle
 from benchmarks.validity import judge
 
-RULER_VERSION = "1.0"
+RULER_VERSION = "1.1"
 _PROFILED = Absent("needs a profiled run")
 _NO_SAMPLES = Absent("no sample set was given")
 
