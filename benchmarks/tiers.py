@@ -19,8 +19,8 @@ class TierPlan:
     Attributes:
         windows: a multiple of the five windows that an energy figure is made of (MLPerf Tiny), so that those are equally long.
         idle_s: the baseline of energy before the run, on devices that have a meter. Ten seconds in `normal`.
-        processes: how often the run is repeated, each in a process of its own, unless the caller says otherwise.
         energy_window_s: the longest of the five energy windows that the tier grants a slow sensor; `normal` measures longer for one.
+        processes: how often the run is repeated, each in a process of its own, unless the caller says otherwise.
     """
 
     name: Tier
