@@ -6,7 +6,6 @@ back). A hook may be called twice that way, never not at all.
 """
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from agent import hooks, slots
@@ -28,7 +27,6 @@ class Activation:
     config: Config
     paths: LinePaths
     record: Record
-    sleep: Callable[[float], None] = vigil.sleep
 
     @property
     def is_switched(self) -> bool:
@@ -82,7 +80,7 @@ class Activation:
         self._call(Hook.POST_ACTIVATE, self._target())
         checks = limits.health_checks if limits.health else 0
         for check in range(checks):
-            self.sleep(limits.health_interval_s if check else limits.health_settle_s)
+            vigil.sleep(limits.health_interval_s if check else limits.health_settle_s)
             answer = self._call(Hook.HEALTH, self._target())
             if not answer.is_yes:
                 self._go_back(Setback("health", answer.reason, f"check {check + 1} of {checks}: {answer.detail}"))
