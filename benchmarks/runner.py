@@ -1,7 +1,6 @@
 """Running one benchmark: the parent side. It starts fresh children one after the other, and hands back the report of all of them."""
 
 import os
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -99,6 +98,8 @@ def _repeats(tier: Tier, processes: int | None) -> int:
 
 def _activations(request: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
     """What a profiled run says, or why there is none; it may fail where the timed ones did not, and must not cost their report."""
+    import tempfile  # here, as in `benchmarks/turns.py`
+
     roomy = replace(limits, file_bytes=_PROFILE_CAP_BYTES)
     try:
         with tempfile.TemporaryDirectory(prefix="smallfleet-profile-", dir=_profile_folder()) as folder:

@@ -30,6 +30,9 @@ GOAL_HTTP_BYTES, GOAL_TCP_BYTES, GOAL_DAY_KB = 300, 1600, 160
 POLLS_A_DAY = 96
 # IPv4 and TCP with timestamps, per segment.
 HEADER_BYTES = 52
+SETTLING_POLLS = 3
+# Less than the pause between two polls, long enough for one to end.
+REST_S = 0.4
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -71,7 +74,7 @@ def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], *, t
 def prepared(stack: Stack) -> StackDevice:
     """A device that has its model and has said all it has to say."""
     stack.cli("publish", *DemoModel("1.0.0", "fp32").publish_arguments())
-    options = "poll_interval_s = 0.5\n[bench]\nenabled = false\n"
+    options = "poll_interval_s = 1.0\n[bench]\nenabled = false\n"
     device = stack.enroll("idle", models=("digits",), device_class="measured", options=options)
     once = ("agent", "once", "--config", str(device.config))
     stack.cli(*once)
@@ -114,22 +117,17 @@ def measure(home: Path, *, polls: int) -> list[Figure]:
             first_start_s = _start_cpu_s(command, log, http)
             start_s = _start_cpu_s(command, log, http)
             with daemon(command, log) as process:
-                ended = http.connections
-                wait_until(lambda: http.connections >= ended + 3, process, timeout_s=60)
-                time.sleep(0.4)  # the third has ended, the fourth has not begun
-                if front.resumptions == 0:
-                    raise RuntimeError("the agent resumed no TLS session")
-                full = link.up_bytes + link.down_bytes
+                # The first poll has no session to resume, and the second may have something to say.
+                wait_until(lambda: link.connections >= SETTLING_POLLS, process, timeout_s=60)
+                time.sleep(REST_S)
+                full_before = front.handshakes
                 for proxy in (http, link):
                     proxy.reset()
-                full_before = front.handshakes
-                wait_until(lambda: http.connections >= polls, process, timeout_s=10 * polls)
-                time.sleep(0.4)
-                memory = memory_kib(process.pid)
-                count = http.connections
+                wait_until(lambda: link.connections >= polls, process, timeout_s=10 * polls)
+                time.sleep(REST_S)
+                memory, count = memory_kib(process.pid), link.connections
                 if front.handshakes != full_before:
-                    raise RuntimeError("a handshake of the measured polls was a full one")
-                del full
+                    raise RuntimeError("a measured poll did not resume its TLS session")
             http_bytes = (http.up_bytes + http.down_bytes) / count
             tcp_bytes = (link.up_bytes + link.down_bytes) / count
             header_bytes = HEADER_BYTES * link.segments / count
@@ -149,6 +147,7 @@ def measure(home: Path, *, polls: int) -> list[Figure]:
 
 
 def _start_cpu_s(command: list[str], log: Path, http: CountingProxy) -> float:
+    """CPU time of a daemon, with its children, when the first byte of its first poll arrives."""
     http.reset()
     with daemon(command, log) as process:
         wait_until(lambda: http.up_bytes > 0, process, timeout_s=60)
@@ -160,7 +159,7 @@ def _first_poll_bytes(command: list[str], log: Path, link: CountingProxy) -> flo
     link.reset()
     with daemon(command, log) as process:
         wait_until(lambda: link.connections > 0, process, timeout_s=60)
-        time.sleep(0.4)
+        time.sleep(REST_S)
         return link.up_bytes + link.down_bytes
 
 

@@ -47,7 +47,9 @@ def write_model(path: Path, *, last_layer: int) -> None:
     for index, shape in enumerate(itertools.pairwise(WIDTHS)):
         is_last = index == len(WIDTHS) - 2
         random = np.random.default_rng(last_layer if is_last else SEED + index)
-        weights.append(numpy_helper.from_array(random.standard_normal(shape, np.float32) / shape[0] ** 0.5, f"w{index}"))
+        weights.append(
+            numpy_helper.from_array(random.standard_normal(shape, np.float32) / shape[0] ** 0.5, f"w{index}")
+        )
         out = "scores" if is_last else f"h{index}"
         nodes.append(helper.make_node("MatMul", [value, f"w{index}"], [out if is_last else f"m{index}"]))
         if not is_last:
