@@ -159,6 +159,25 @@ def test_rule_is_asked_again_between_two_polls_and_costs_no_byte(device: Device,
     assert device.served() == OLD.model
 
 
+def test_hook_that_changes_its_mind_costs_one_poll_a_minute(device: Device, server: StandIn) -> None:
+    """It allows when it is asked between polls, and refuses when it comes to the step."""
+    whim, script = device.root / "whim", device.root / "may-work"
+    script.write_text(f'#!/bin/sh\nrm "{whim}" 2>/dev/null || exit 75\n')
+    script.chmod(0o755)
+    configure(device, f'busy_hook = ["{script}"]\n')
+    server.entries = [entry(server, OLD)]
+    server.poll_after_s = 3600
+    with device.agent() as agent:
+        agent.cycle()
+        for _minute in range(5):
+            server.seen.clear()
+            whim.touch()
+            device.clock.ahead_s += LOOK_AGAIN_S
+            assert agent.cycle().delay_s == LOOK_AGAIN_S
+            assert [seen.method for seen in server.seen] == ["GET"]
+    assert device.current() is None
+
+
 def test_hook_is_not_run_when_nothing_is_to_be_done(device: Device, server: StandIn) -> None:
     rule, _flag = busy_hook(device)
     configure(device, rule)
