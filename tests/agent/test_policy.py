@@ -161,9 +161,7 @@ def test_hours(text: str, inside: tuple[float, ...], outside: tuple[float, ...])
     assert not any(hours.contain(at * 3600) for at in outside)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "22-06", "24:00-06:00", "22:00-22:00", "22:60-23:00", " 22:00-06:00"]
-)
+@pytest.mark.parametrize("text", ["", "22-06", "24:00-06:00", "22:00-22:00", "22:60-23:00", " 22:00-06:00"])
 def test_hours_that_are_none(text: str) -> None:
     with pytest.raises(ValueError, match="must"):
         Hours.parse(text)
