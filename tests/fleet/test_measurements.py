@@ -255,7 +255,7 @@ def test_report_of_a_ruler_before_configurations_is_canonical_where_it_was_pinne
     old = valid(real_report, 100, runtime__intra_op=1, environment__affinity=[0])
     loose = valid(real_report, 200, runtime__intra_op=1, environment__affinity=[0, 1])
     for report in (old, loose):
-        for later in ("configuration", "pinned", "threads", "execution_mode"):
+        for later in ("configuration", "pinned", "threads"):
             report["runtime"].pop(later, None)
         report["latency"]["hist"] = {"scheme": "log2x8/1", "first": 40, "counts": [report["latency"]["n"]]}
     assert send(make_device(), message(old), message(loose))["refused"] == []

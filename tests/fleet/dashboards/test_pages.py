@@ -12,7 +12,7 @@ from django.utils import timezone
 from access.actors import SYSTEM
 from access.models import Role
 from fleet.devices.models import Device, Installation
-from fleet.rollouts.models import Rollout
+from fleet.rollouts.models import Event, Rollout
 from registry.deltas.formats import BUILT_FORMAT
 from registry.models import Artifact, ModelLine, Patch, Version
 from registry.services import yank_version
@@ -370,6 +370,17 @@ def test_unknown_artifact_is_shown_by_its_digest(viewer: Client) -> None:
     scenario.devices[0].installations.update(current=None, current_sha256="c0ffee" + "0" * 58)
     for path in ("/", "/devices/", f"/devices/{scenario.devices[0].pk}/", "/models/digits/"):
         assert "unknown c0ffee000000…" in text_of(viewer.get(path)), path
+
+
+def test_rollout_page_tells_what_shadow_runs_found(viewer: Client) -> None:
+    scenario = make_scenario(12)
+    assert scenario.running
+    address = f"/rollouts/{scenario.running.pk}/"
+    assert "1.6 % differ, 1.02 × the time" in text_of(viewer.get(address))  # noqa: RUF001 - as the page has it
+    Event.objects.filter(kind="shadowed").update(detail={"disagreement": None, "why_not": "no-inputs", "vetoed": True})
+    page = text_of(viewer.get(address))
+    assert "not compared: no-inputs" in page
+    assert '<span class="state failed">vetoed</span>' in page
 
 
 def test_benchmarks_show_invalid_runs_and_leave_them_out_of_every_figure(viewer: Client) -> None:
