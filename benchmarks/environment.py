@@ -84,7 +84,6 @@ def environment_block(
         "power_source": power.source,
         "psu_undervolt": evidence.undervolt,
         "load_avg_before": before["load_avg_before"],
-        "psi_cpu_some_us_delta": evidence.pressure_us,
         "thermal_before": before["thermal_before"],
         "uptime_s": round(time.clock_gettime(time.CLOCK_BOOTTIME)),
     }

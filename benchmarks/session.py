@@ -19,9 +19,8 @@ from benchmarks.ports import Port
 from benchmarks.report import Absent
 
 _SPINNING = "session.intra_op.allow_spinning"
-# Which node ran where is only known to a session that was told to remember it. No setting of how it runs, so not in the report.
+# Which node ran where is only known to a session that was told to remember it.
 _RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
-_REPORTED_ENTRIES = (_SPINNING,)
 
 _NATIVE_ERRORS: tuple[type[Exception], ...] = (
     native.EPFail,
@@ -141,30 +140,25 @@ def _session_options(intra_op: int, *, spinning: bool | None, profile: Path | No
 def options_of(model: Model) -> dict[str, Any]:
     """The options that this session runs with, read back from it, in the words of the report."""
     options = model.session.get_session_options()
-    entries = _entries(options)
     return {
         "providers_requested": list(model.providers_requested),
         "nodes_per_provider": nodes_per_provider(model) or Absent("the runtime does not say"),
         "intra_op": options.intra_op_num_threads,
         "inter_op": options.inter_op_num_threads,
-        "execution_mode": options.execution_mode.name.removeprefix("ORT_").lower(),
-        # Unset means on: https://onnxruntime.ai/docs/performance/tune-performance/threading.html
-        "spinning": entries.get(_SPINNING, "1") == "1",
+        "spinning": _spins(options),
         "graph_opt": _GRAPH_OPTIMISATION[options.graph_optimization_level.name],
         "arena": options.enable_cpu_mem_arena,
         "mem_pattern": options.enable_mem_pattern,
-        "config_entries": entries,
     }
 
 
-def _entries(options: Any) -> dict[str, str]:
-    found = {}
-    for key in _REPORTED_ENTRIES:
-        try:
-            found[key] = options.get_session_config_entry(key)
-        except RuntimeError:  # how the runtime says that an entry was not set
-            continue
-    return found
+def _spins(options: Any) -> bool:
+    try:
+        entry: str = options.get_session_config_entry(_SPINNING)
+    except RuntimeError:
+        # How the runtime says that it was not set, which means on: https://onnxruntime.ai/docs/performance/tune-performance/threading.html
+        return True
+    return entry == "1"
 
 
 def translate(action: Callable[[], _T], failure: type[ModelUnloadable | InferenceFailed]) -> _T:
