@@ -5,6 +5,7 @@ the agent. It is ended by its own process group, so nothing it started stays.
 """
 
 import contextlib
+import fcntl
 import logging
 import os
 import signal
@@ -16,7 +17,8 @@ from typing import BinaryIO
 
 from agent.vigil import vigil
 
-MAX_OUTPUT_BYTES = 1 << 16
+MAX_OUTPUT_BYTES, MAX_LAST_BYTES = 1 << 16, 2000
+MAX_PRINTED_BYTES = 1 << 20
 # Kept for children: what finds programs and libraries, nothing that could hold a secret.
 KEPT_VARIABLES = (
     "PATH",
@@ -70,14 +72,28 @@ def run(command: Sequence[str], *, timeout_s: float, extra: Mapping[str, str] | 
                 returncode = child.wait(timeout_s)
         finally:
             _end_group(child)
-        stdout.seek(0)
-        stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - 2000))
-        return Ended(returncode, stdout.read(MAX_OUTPUT_BYTES), stderr.read().decode(errors="replace"))
+        last = max(0, _printed_bytes(stderr) - MAX_LAST_BYTES)
+        return Ended(
+            returncode,
+            os.pread(stdout.fileno(), min(_printed_bytes(stdout), MAX_OUTPUT_BYTES), 0),
+            os.pread(stderr.fileno(), _printed_bytes(stderr) - last, last).decode(errors="replace"),
+        )
 
 
 def _memory_file(name: str) -> BinaryIO:
-    """A file that needs no disk, which may be full, and cannot block a child as a pipe does."""
-    return os.fdopen(os.memfd_create(name), "w+b")
+    """A file that needs no disk, which may be full, and cannot block a child as a pipe does.
+
+    It is sealed at its size: who prints without end is refused (EPERM), and does not take the machine's memory.
+    """
+    file = os.fdopen(os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "w+b")
+    os.ftruncate(file.fileno(), MAX_PRINTED_BYTES)
+    fcntl.fcntl(file.fileno(), fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
+    return file
+
+
+def _printed_bytes(file: BinaryIO) -> int:
+    """How far a child came; it shares the file's position."""
+    return os.lseek(file.fileno(), 0, os.SEEK_CUR)
 
 
 def _end_group(child: subprocess.Popen[bytes]) -> None:
