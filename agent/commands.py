@@ -2,6 +2,8 @@
 
 `run` until SIGTERM, `once` for one cycle (cron, tests), `status` of what is here, `doctor` for what is wrong here, `enroll` with a one-time
 token, `install` a bundle without a link.
+
+Each command imports what it works with by itself: `run` only starts another program, and is to cost a small board little.
 """
 
 import argparse
@@ -10,16 +12,12 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
-from agent import children, identity, logs
 from agent import config as configuration
-from agent.clock import Clock
 from agent.config import Config
-from agent.daemon import StopRequested, opened
 from agent.errors import NotEnrolled, of_local_failure
 from agent.layout import Layout
-from agent.policy import without_link_rules, without_rules
-from agent.unit import unit
 
 TOKEN_VARIABLE = "SMALLFLEET_ENROLLMENT_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -72,13 +70,16 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         AgentError: with its `exit_code`.
     """
+    if args.action == "run":
+        _become_daemon(args)
+    from agent import logs
+
     logs.configure(args.log_level)
     if args.action == "doctor":
         return _doctor(args)
     config = configuration.load(args.config)
     layout = Layout(config.state_dir)
     commands = {
-        "run": _run,
         "once": _once,
         "status": _status,
         "enroll": _enroll,
@@ -93,19 +94,24 @@ def run(args: argparse.Namespace) -> int:
         raise of_local_failure(error, config.state_dir) from error
 
 
-def _run(args: argparse.Namespace, _config: Config, _layout: Layout) -> int:
-    """Become the daemon, which looks at the rest by itself."""
-    python, *command = children.python_module("agent.daemon", str(args.config), args.log_level)
+def _become_daemon(args: argparse.Namespace) -> NoReturn:
+    """Replace this process by the daemon, which looks at the rest by itself."""
     # Without the columns of tracebacks, which nobody reads on a device: 150 KiB less.
-    os.execv(python, [python, "-X", "no_debug_ranges", *command])  # noqa: S606 - our own interpreter, no shell
+    command = [sys.executable, "-P", "-X", "no_debug_ranges", "-m", "agent.daemon", str(args.config), args.log_level]
+    os.execv(sys.executable, command)  # noqa: S606 - our own interpreter, no shell
 
 
 def _systemd_unit(args: argparse.Namespace, config: Config, _layout: Layout) -> int:
+    from agent.unit import unit
+
     sys.stdout.write(unit(config_file=args.config, state_dir=config.state_dir, user=args.user))
     return 0
 
 
 def _once(_args: argparse.Namespace, config: Config, layout: Layout) -> int:
+    from agent import identity
+    from agent.daemon import StopRequested, opened
+
     try:
         with opened(config, layout, identity.read(layout).credential) as agent:
             return agent.cycle().exit_code
@@ -114,7 +120,9 @@ def _once(_args: argparse.Namespace, config: Config, layout: Layout) -> int:
 
 
 def _install(args: argparse.Namespace, config: Config, layout: Layout) -> int:
-    from agent.bundle import Bundle  # here, since tarfile is a megabyte of memory that the daemon never uses
+    from agent.bundle import Bundle
+    from agent.daemon import StopRequested, opened
+    from agent.policy import without_link_rules, without_rules
 
     policy = without_rules(config.policy) if args.now else without_link_rules(config.policy)
     config = replace(config, policy=policy)
@@ -126,6 +134,8 @@ def _install(args: argparse.Namespace, config: Config, layout: Layout) -> int:
 
 
 def _enroll(args: argparse.Namespace, config: Config, layout: Layout) -> int:
+    from agent import identity
+
     token = _token(args)
     enrolled = identity.enroll(config, layout, token, config.attributes)
     print(f"enrolled as {enrolled.device_id}")
@@ -134,7 +144,7 @@ def _enroll(args: argparse.Namespace, config: Config, layout: Layout) -> int:
 
 def _doctor(args: argparse.Namespace) -> int:
     """Works with a wrong configuration too: that is what it finds."""
-    from agent.doctor import examination  # here, since no other command needs it
+    from agent.doctor import examination
 
     findings = list(examination.examine(args.config, os.environ))
     shown = examination.as_document(findings) if args.json else None
@@ -156,7 +166,8 @@ def _token(args: argparse.Namespace) -> str:
 
 
 def _status(args: argparse.Namespace, config: Config, layout: Layout) -> int:
-    from agent import status  # here, since no other command needs it
+    from agent import status
+    from agent.clock import Clock
 
     found = status.status(config, layout, Clock())
     sys.stdout.write(json.dumps(found, indent=1) + "\n" if args.json else status.described(found))
