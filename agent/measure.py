@@ -12,7 +12,6 @@ from agent.layout import Layout
 from agent.vigil import vigil
 from benchmarks.configurations import CONFIGURATIONS, Configuration
 from benchmarks.errors import BenchmarkError
-from benchmarks.runner import longest_s, run_benchmark
 
 MAX_RUNS = 2
 MIB = 1 << 20
@@ -52,6 +51,11 @@ def _measure(
     model: str, file: Path, samples: Path | None, configuration: Configuration, config: Config
 ) -> dict[str, Any] | None:
     """The report of one configuration, or None where the benchmark failed, which the log says."""
+    from benchmarks.runner import (
+        longest_s,
+        run_benchmark,
+    )  # here: a daemon that may rest for weeks does not keep the ruler in memory
+
     bench, timeout_s = config.bench, config.children.timeout_s
     try:
         with vigil.allow(longest_s(bench.tier, processes=bench.processes, timeout_s=timeout_s)):

@@ -6,12 +6,14 @@ The question is answered by a child of the ruler; the limits are the owner's, in
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.config import Config, Shadow
 from agent.errors import ShadowFailed
 from benchmarks.errors import BenchmarkError, ChildTimedOut
-from benchmarks.shadow import Comparison, compare_models
+
+if TYPE_CHECKING:
+    from benchmarks.shadow import Comparison
 
 MIB = 1 << 20
 NS_PER_MS = 1e6
@@ -25,12 +27,14 @@ class Objection:
     detail: str
 
 
-def run(candidate: Path, current: Path | None, samples: Path | None, config: Config) -> Comparison:
+def run(candidate: Path, current: Path | None, samples: Path | None, config: Config) -> "Comparison":
     """Compare two models in a child.
 
     Raises:
         ShadowFailed: the candidate took the child down, or there was no answer in time.
     """
+    from benchmarks.shadow import compare_models  # here, as in `agent/measure.py`
+
     limits, shadow = config.children, config.shadow
     try:
         return compare_models(
@@ -53,12 +57,12 @@ def is_transient(error: ShadowFailed) -> bool:
     return error.reason == ChildTimedOut.slug
 
 
-def judge(found: Comparison, limits: Shadow) -> Objection | None:
+def judge(found: "Comparison", limits: Shadow) -> Objection | None:
     """The first objection that the owner's limits give rise to; `None` when the candidate may become current."""
     return next(_objections(found, limits), None)
 
 
-def _objections(found: Comparison, limits: Shadow) -> Iterator[Objection]:
+def _objections(found: "Comparison", limits: Shadow) -> Iterator[Objection]:
     if found.refused is not None:
         yield Objection("input-refused", f"refuses an input that the current model takes: {found.refused}")
     if found.newly_not_finite:
@@ -80,7 +84,7 @@ def _above(name: str, figure: float | None, limit: float | None, what: str) -> I
         yield Objection(name, f"{figure:.4g} {what}, allowed is {limit:g}")
 
 
-def event_detail(found: Comparison, *, vetoed: bool) -> Mapping[str, Any]:
+def event_detail(found: "Comparison", *, vetoed: bool) -> Mapping[str, Any]:
     """The `shadowed` event's detail, as docs/wire.md has it."""
     return {
         "source": found.source,

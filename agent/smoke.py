@@ -12,7 +12,6 @@ from agent import wire
 from agent.config import Children
 from agent.errors import SmokeFailed, WireInvalid
 from agent.wire import Tolerances
-from benchmarks.checks import check_samples, load_check
 from benchmarks.errors import BenchmarkError, ChildTimedOut
 
 # What `check_samples` uses where the publisher stated nothing.
@@ -48,6 +47,8 @@ def run(model: Path, contract: Path, samples: Path | None, tolerances: Tolerance
 
 
 def _on_samples(model: Path, ports: Ports, samples: Path, tolerances: Tolerances, limits: Children) -> Smoke:
+    from benchmarks.checks import check_samples  # here, as in `agent/measure.py`
+
     checked = check_samples(
         model,
         samples,
@@ -65,6 +66,8 @@ def _on_samples(model: Path, ports: Ports, samples: Path, tolerances: Tolerances
 
 
 def _on_generated_inputs(model: Path, ports: Ports, limits: Children) -> Smoke:
+    from benchmarks.checks import load_check  # here, as in `agent/measure.py`
+
     loaded = load_check(
         model,
         shapes={name: shape for name, shape in ports["inputs"].items() if shape is not None},

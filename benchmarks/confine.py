@@ -5,7 +5,6 @@ all of it, and nothing runs between fork and exec, which would be unsafe in a th
 """
 
 import os
-import platform
 import resource
 import signal
 from pathlib import Path
@@ -88,7 +87,7 @@ def _give_way_at_the_disk(libc: "ctypes.CDLL") -> None:
     """Set the priority of reads and writes; on an architecture that is not known here it stays as it is."""
     import ctypes
 
-    number = _SYS_IOPRIO_SET.get(platform.machine())
+    number = _SYS_IOPRIO_SET.get(os.uname().machine)
     if number is not None and libc.syscall(number, _IOPRIO_WHO_PROCESS, 0, _IO_PRIORITY) != 0:
         raise OSError(ctypes.get_errno(), "ioprio_set")
 

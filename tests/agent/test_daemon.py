@@ -113,6 +113,26 @@ def test_daemon_ended_before_it_began_says_why(device: Device) -> None:
     assert (ended.returncode, "run `smallfleet agent enroll" in ended.stderr) == (4, True)
 
 
+def test_daemon_keeps_nothing_in_memory_that_only_its_work_needs() -> None:
+    """Half a mebibyte and more each; the figures are those of `python -m benchmarks.load.idle_agent`."""
+    script = "import agent.daemon, json, sys; print(json.dumps(sorted(sys.modules)))"
+    ended = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True)
+    only_for_work = {
+        "argparse",
+        "benchmarks.runner",
+        "ctypes",
+        "email",
+        "http.client",
+        "importlib.metadata",
+        "numpy",
+        "psutil",
+        "shutil",
+        "tarfile",
+        "tempfile",
+    }
+    assert only_for_work & set(json.loads(ended.stdout)) == set()
+
+
 def test_version_is_that_of_the_installed_distribution() -> None:
     assert device_version() == agent.__version__
 

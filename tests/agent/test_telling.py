@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent import disk
-from agent.outbox import MAX_EVENTS, Outbox
+from agent.outbox import BLOCK_BYTES, MAX_EVENTS, MAX_KIND_BYTES, Outbox
 from delta.versions import READABLE_VERSIONS
 from tests.agent.device import MODEL, Device, entry
 from tests.agent.models import release
@@ -137,6 +137,15 @@ def test_full_outbox_forgets_its_oldest(tmp_path: Path) -> None:
     outbox.put_event({"attempt": "00000000-0000-0000-0000-000000000000", "seq": MAX_EVENTS})
     assert outbox.counts()["events"] == MAX_EVENTS
     assert (tmp_path / f"event-00000000-0000-0000-0000-000000000000-{MAX_EVENTS:06d}.json").exists()
+
+
+def test_outbox_is_bounded_in_bytes_on_disk_too(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path)
+    for _report in range(12):
+        outbox.put_report({"report": "x" * (1 << 20)})
+    left = sorted(tmp_path.iterdir())
+    assert sum(-(-path.stat().st_size // BLOCK_BYTES) * BLOCK_BYTES for path in left) <= MAX_KIND_BYTES
+    assert len(left) == 7, "as many as fit, the newest"
 
 
 @pytest.mark.parametrize(
