@@ -109,12 +109,17 @@ def check_measured(
     """
     measured = [limit for limit in limits if limit.quantity in MEASURED and _can_be_measured(limit)]
     counting = [one for one in figures if one.standing]
-    checks = [_check(limit, one) for limit in measured for one in counting]
+    checks = [_check(limit, one) for limit in measured for one in counting if _says(one, limit)]
     return checks + _unmeasured(measured, figures, counting, classes)
 
 
 def _can_be_measured(limit: Limit) -> bool:
     return limit.quantity is not Quantity.QUALITY or limit.metric in ON_DEVICE_METRICS
+
+
+def _says(figures: SeriesFigures, limit: Limit) -> bool:
+    """Whether the devices of a series have something to say: of quality, which evaluations decide, only with labelled samples."""
+    return limit.quantity is not Quantity.QUALITY or figures.accuracy is not None
 
 
 def _unmeasured(
@@ -166,8 +171,10 @@ def _figure(limit: Limit, figures: SeriesFigures) -> Check:
             return _memory(limit, figures)
         case Quantity.ENERGY_J:
             return _energy(limit, figures.energy, figures)
-        case _:
+        case _ if figures.accuracy is not None:
             return _quality(limit, figures.accuracy)
+        case _:
+            raise AssertionError(f"devices do not measure {limit.quantity}")
 
 
 def _fps(limit: Limit, figures: SeriesFigures) -> Check:
@@ -191,10 +198,8 @@ def _energy(limit: Limit, energy: Energy | None, figures: SeriesFigures) -> Chec
     return judged(limit, energy.joules.median, **_behind(limit, each), detail=f"median device, {energy.source}")
 
 
-def _quality(limit: Limit, accuracy: Accuracy | None) -> Check:
+def _quality(limit: Limit, accuracy: Accuracy) -> Check:
     """A small sample set fails nothing that its interval still allows."""
-    if accuracy is None:
-        return Check(limit, Verdict.UNKNOWN, detail="the sample set has no labels")
     found = judged(limit, accuracy.value, devices=accuracy.devices, detail="on the device's samples")
     best_allowed = accuracy.ci_high if limit.at_least else accuracy.ci_low
     if found.verdict is Verdict.FAIL and best_allowed is not None and limit.verdict(best_allowed) is Verdict.PASS:

@@ -138,6 +138,11 @@ def test_every_class_is_checked_by_itself() -> None:
     assert {check.device_class: check.verdict for check in checks} == {"pi4": PASS, "mcu": FAIL, "pi5": UNKNOWN}
 
 
+def test_samples_without_labels_leave_quality_to_evaluations() -> None:
+    limits = parse_limits({"quality": {"metric": "top1", "at_least": 0.9}})
+    assert check_measured(limits, [figures_of(stood())], {"pi4": 3}) == []
+
+
 def test_metric_that_devices_do_not_measure_is_left_to_evaluations() -> None:
     limits = parse_limits({"quality": {"metric": "top5-error", "at_most": 0.2}})
     assert check_measured(limits, [figures_of(accurate(0.1, 0.0, 0.2))], {}) == []
