@@ -5,6 +5,7 @@ SMALLFLEET_TEST_ALL_POINTS=1 all points are gone through, otherwise a sample of 
 """
 
 import sys
+from collections.abc import Generator
 from dataclasses import dataclass, field
 
 import pytest
@@ -31,7 +32,7 @@ class Matrix:
     points: dict[str, int] = field(default_factory=dict)
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item) -> object:
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Count a test that ran, or one whose fixtures failed."""
         report = yield
         mark = item.get_closest_marker("fault")
