@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Files of tests run in this many processes at once.
+TEST_PROCESSES ?= 2
+PYTEST := $(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 PIP_INSTALL := $(BIN)/pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable
 
 .PHONY: help setup check test demo
@@ -34,10 +37,10 @@ check: setup  ## lint, types, import directions, migrations, OpenAPI, aarch64 wh
 	$(BIN)/python tests/tools/check_agent_wheels.py
 
 test: setup  ## run the tests (service tests where their variables are set, see CONTRIBUTING.md)
-	$(BIN)/pytest
+	$(PYTEST)
 	@if [ -n "$$SMALLFLEET_TEST_POSTGRES" ]; then \
 	  echo "the server's tests once more, on PostgreSQL"; \
-	  SMALLFLEET_DATABASE_URL="$$SMALLFLEET_TEST_POSTGRES" $(BIN)/pytest -m 'not s3' \
+	  SMALLFLEET_DATABASE_URL="$$SMALLFLEET_TEST_POSTGRES" $(PYTEST) -m 'not s3' \
 	    --ignore tests/registry/test_real_server.py tests/access tests/registry tests/fleet tests/contract; fi
 
 demo: $(VENV)/.demo  ## run the main job on this machine and open the dashboard (DEMO_ARGS=--exit to end by itself)
