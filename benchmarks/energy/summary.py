@@ -23,6 +23,7 @@ from benchmarks.timing import Window
 WINDOWS = 5
 # What is left of the model's first run in caches and clocks is not idle.
 _SETTLE_SHARE = 0.1
+_NO_IDLE_POWER = Absent("the meter showed no power while the device was idle")
 _NOT_ABOVE_IDLE = Absent("the run took no more power than the device took idle")
 
 
@@ -148,6 +149,8 @@ class EnergyLog:
             raise EnergyUnreadable(f"{source.detail} did not move during the run")
         per_inference = [stretch.joules / count for stretch, count in zip(stretches, counts, strict=True)]
         median = statistics.median(per_inference)
+        if median <= 0:  # a register that the chip renews less often than there are windows
+            raise EnergyUnreadable(f"{source.detail} did not move in most of the windows")
         mad = statistics.median(abs(value - median) for value in per_inference)
         idle, drift_w = self._idle_power(source)
         gross = joules / n
@@ -190,7 +193,10 @@ class EnergyLog:
             return Absent("CPU time of one process has no idle part"), 0.0
         start, middle, end = self._idle
         halves = self._between(source, start, middle), self._between(source, middle, end)
-        return self._between(source, start, end), abs(halves[1].watts - halves[0].watts)
+        whole = self._between(source, start, end)
+        if whole.watts <= 0:  # a device that is on takes power: the meter is too coarse, or off its zero
+            return _NO_IDLE_POWER, 0.0
+        return whole, abs(halves[1].watts - halves[0].watts)
 
     def _coverage(self, source: Source) -> dict[str, Any]:
         """How many readings there should be and are, from the first edge to the last."""

@@ -159,7 +159,9 @@ def test_real_files_are_read_at_the_edges_only(tmp_path: Path) -> None:
     energy = _valid(_run(log, infer))
 
     assert energy["median"] == energy["j_per_inference_gross"] == pytest.approx(0.001)
-    assert (energy["mad"], energy["idle_w"], energy["source"]) == (0.0, 0.0, "ina228:VIN")
+    # It stood still while nothing ran: no device that is on takes 0 W, so there is no baseline.
+    assert (energy["mad"], energy["idle_w"], energy["source"]) == (0.0, None, "ina228:VIN")
+    assert energy["j_per_inference_net"] is None
 
 
 def test_five_windows_stand_for_however_many_were_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,6 +209,23 @@ def test_counter_that_stands_still_is_no_energy_and_not_zero_joules(tmp_path: Pa
     log = EnergyLog(SHORT, root=write_tree(tmp_path, hwmon_energy(0, "ina228", 7, "VIN")))
 
     assert _run(log, lambda _: None) == Absent("ina228:VIN did not move during the run")
+
+
+@dataclass
+class SlowRegister(Board):
+    """A board whose register the chip renews once in so many nanoseconds."""
+
+    step_ns: int = 1
+
+    def read(self) -> tuple[int, ...]:
+        return (self.now_ns // self.step_ns * 1000,)
+
+
+def test_register_slower_than_most_windows_is_no_figure_and_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Renewed every fifteen milliseconds, it moves in the baseline and in one of the five windows of four."""
+    block = SlowRegister([2.0], busy_w=12.0, step_ns=15_000_000).run(monkeypatch)
+
+    assert block == Absent("board did not move in most of the windows")
 
 
 def test_counter_that_jumps_is_not_believed(tmp_path: Path) -> None:
