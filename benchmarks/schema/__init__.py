@@ -25,19 +25,34 @@ def report_schema() -> dict[str, Any]:
     return schema
 
 
+@cache
+def _validator() -> Any:
+    """Of a count that is written 1.0, JSON Schema says that it is an integer; the ruler never wrote one, and nothing could be counted with it."""
+    import jsonschema
+
+    draft = jsonschema.Draft202012Validator
+    types = draft.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
+    strict = jsonschema.validators.extend(draft, type_checker=types)  # type: ignore[no-untyped-call]
+    schema = json.loads(_schema_text(), object_hook=_bounds_first)
+    return strict(schema, format_checker=jsonschema.FormatChecker())
+
+
+def _bounds_first(schema: dict[str, Any]) -> dict[str, Any]:
+    """Keywords are looked at in their order: a list that is too long is refused before each of its items is looked at."""
+    return dict(sorted(schema.items(), key=lambda entry: entry[0] not in {"maxItems", "maxProperties"}))
+
+
 def validate(report: Any) -> None:
     """Check a report that came from outside. Needs `jsonschema`, which a device does not have.
 
     Raises:
         ReportInvalid: naming the first place that is wrong.
     """
-    import jsonschema
-
-    validator = jsonschema.Draft202012Validator(report_schema(), format_checker=jsonschema.FormatChecker())
-    error = next(iter(validator.iter_errors(report)), None)
+    error = next(iter(_validator().iter_errors(report)), None)
     if error is not None:
         place = "/".join(["", *(str(part) for part in error.absolute_path)]) or "/"
-        raise ReportInvalid(f"{place}: {error.message[:200]}")
+        # It begins with the value, however long that is, and ends with what is wrong with it.
+        raise ReportInvalid(f"{place}: {error.message[-200:]}")
     _refuse_unstorable(report)
     nulls, reasons = null_pointers(report), set(report["reasons"])
     if nulls != reasons:

@@ -11,6 +11,8 @@ from fleet.errors import EventInvalid
 
 MAX_STORED_INTEGER = 2**63 - 1
 MAX_THREADS = 2**31 - 1
+# From far below one addition (a tenth of a picojoule) to far above what runs a model: ratios and sums of such figures stay finite.
+JOULES_OF_DEVICES = (1e-15, 1e9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,9 @@ def figures_of(report: Mapping[str, Any]) -> Figures:
     for name in ("p50_latency_ns", "cpu_ns", "peak_memory_bytes"):
         if (getattr(figures, name) or 0) > MAX_STORED_INTEGER:
             raise EventInvalid(f"{name} is beyond every device: {getattr(figures, name)}")
+    least, most = JOULES_OF_DEVICES
+    if figures.energy_j and not least <= figures.energy_j <= most:
+        raise EventInvalid(f"energy_j is beyond every device: {figures.energy_j:g}")
     return figures
 
 

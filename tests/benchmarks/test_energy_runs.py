@@ -223,7 +223,7 @@ class SlowRegister(Board):
 
 def test_register_slower_than_most_windows_is_no_figure_and_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Renewed every fifteen milliseconds, it moves in the baseline and in one of the five windows of four."""
-    block = SlowRegister([2.0], busy_w=12.0, step_ns=15_000_000).run(monkeypatch)
+    block: Any = SlowRegister([2.0], busy_w=12.0, step_ns=15_000_000).run(monkeypatch)
 
     assert block == Absent("board did not move in most of the windows")
 

@@ -312,6 +312,33 @@ def test_report_that_breaks_a_rule_is_refused_with_the_place(
         validate(broken)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda report: report["latency"]["hist"].update(counts=["x"] * 5000), "/latency/hist/counts: .* is too long"),
+        (lambda report: report.update(reasons={str(n): 5 for n in range(300)}), "/reasons: .* too many properties"),
+    ],
+)
+def test_report_with_too_much_is_refused_before_each_piece_is_looked_at(
+    bare: Report, change: Callable[[Report], Any], said: str
+) -> None:
+    """Twenty thousand wrong reasons took more than a second of a server's time, and every one of them was wrong."""
+    huge: Report = json.loads(json.dumps(bare))
+    change(huge)
+
+    with pytest.raises(ReportInvalid, match=said):
+        validate(huge)
+
+
+def test_count_that_is_written_as_a_fraction_is_refused(bare: Report) -> None:
+    """To JSON Schema 1.0 is an integer, and no histogram can be counted from there on."""
+    loose: Report = json.loads(json.dumps(bare))
+    loose["latency"]["hist"]["first"] = 1.0
+
+    with pytest.raises(ReportInvalid, match=r"/latency/hist/first: 1\.0 is not of type 'integer'"):
+        validate(loose)
+
+
 @pytest.mark.parametrize("nonsense", [None, [], "report", 3, {}])
 def test_what_is_no_report_is_refused(nonsense: Any) -> None:
     with pytest.raises(ReportInvalid):

@@ -104,6 +104,36 @@ def test_report_that_can_never_be_taken_is_refused_alone(
 
 
 @pytest.mark.usefixtures("line")
+@pytest.mark.parametrize(
+    ("inside", "named"),
+    [
+        # JSON Schema calls 1.0 an integer; nothing can be counted from there on.
+        ({"latency__hist": {"scheme": "ddsketch/0.01", "first": 1.0, "counts": [64]}}, "first"),
+        ({"latency__hist": {"scheme": "ddsketch/0.01", "first": 1, "counts": [64.0]}}, "counts"),
+        ({"energy": 1e308}, "energy_j"),
+        ({"energy": 1e-300}, "energy_j"),
+    ],
+)
+def test_figure_that_cannot_be_reckoned_with_is_refused_alone(
+    real_report: dict[str, Any], inside: dict[str, Any], named: str
+) -> None:
+    if "energy" in inside:
+        inside = {"energy": metered(inside["energy"])}
+    body = send(make_device(), message(valid(real_report, 100, **inside)), message(valid(real_report, 100)))
+    assert (body["accepted"], len(body["refused"])) == (1, 1)
+    assert named in body["refused"][0]["detail"]
+
+
+def metered(joules: float) -> dict[str, Any]:
+    """An energy block with this figure."""
+    return {
+        "method": "ina", "tier": 1, "scope": "board", "source": "ina219:VIN", "j_per_inference_gross": joules,
+        "j_per_inference_net": joules, "idle_w": 1.0, "idle_window_s": 1.0, "windows_n": 5, "window_s": 2.0, "median": joules,
+        "mad": 0.0, "u_rel_pct": 1.0, "samples_expected": 9, "samples_ok": 9, "counter_wraps": 0, "same_run_as_latency": True,
+    }  # fmt: skip
+
+
+@pytest.mark.usefixtures("line")
 def test_report_about_another_model_is_refused(real_report: dict[str, Any]) -> None:
     other = make_variant("2.0.0").artifact
     assert "not about" in send(make_device(), message(real_report, sha256=other.sha256))["refused"][0]["detail"]
