@@ -5,20 +5,22 @@ the agent. It is ended by its own process group, so nothing it started stays.
 """
 
 import contextlib
-import fcntl
 import logging
 import os
+import selectors
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
 
 from agent.vigil import vigil
 
 MAX_OUTPUT_BYTES, MAX_LAST_BYTES = 1 << 16, 2000
-MAX_PRINTED_BYTES = 1 << 20
+PIECE_BYTES, MAX_REST_PIECES = 1 << 16, 32
+# How soon the end of a child is noticed whose output somebody else still holds.
+LOOK_S = 0.05
 # Kept for children: what finds programs and libraries, nothing that could hold a secret.
 KEPT_VARIABLES = (
     "PATH",
@@ -57,43 +59,79 @@ def run(command: Sequence[str], *, timeout_s: float, extra: Mapping[str, str] | 
         OSError: it cannot be started.
     """
     environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-    with _memory_file("stdout") as stdout, _memory_file("stderr") as stderr:
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-            env={**environment, **SINGLE_THREAD, **(extra or {})},
-            start_new_session=True,
-        )
-        returncode: int | None = None
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**environment, **SINGLE_THREAD, **(extra or {})},
+        start_new_session=True,
+    ) as child:
+        printed = _Printed(child)
         try:
-            with contextlib.suppress(subprocess.TimeoutExpired), vigil.allow(timeout_s):
-                returncode = child.wait(timeout_s)
+            with vigil.allow(timeout_s):
+                returncode = printed.listen(child, timeout_s)
         finally:
             _end_group(child)
-        last = max(0, _printed_bytes(stderr) - MAX_LAST_BYTES)
-        return Ended(
-            returncode,
-            os.pread(stdout.fileno(), min(_printed_bytes(stdout), MAX_OUTPUT_BYTES), 0),
-            os.pread(stderr.fileno(), _printed_bytes(stderr) - last, last).decode(errors="replace"),
-        )
+        printed.hear_rest()
+        return Ended(returncode, bytes(printed.stdout), printed.stderr.decode(errors="replace"))
 
 
-def _memory_file(name: str) -> BinaryIO:
-    """A file that needs no disk, which may be full, and cannot block a child as a pipe does.
+class _Printed:
+    """What a child prints, of which little is kept: the first of its standard output, the last of its standard error.
 
-    It is sealed at its size: who prints without end is refused (EPERM), and does not take the machine's memory.
+    Pipes that are read as it comes: a child is never blocked by them, needs no disk, and may open `/dev/stderr` anew.
     """
-    file = os.fdopen(os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "w+b")
-    os.ftruncate(file.fileno(), MAX_PRINTED_BYTES)
-    fcntl.fcntl(file.fileno(), fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
-    return file
 
+    def __init__(self, child: subprocess.Popen[bytes]) -> None:
+        self.stdout, self.stderr = bytearray(), bytearray()
+        self._selector = selectors.PollSelector()
+        for stream, keep in ((child.stdout, self._keep_first), (child.stderr, self._keep_last)):
+            if stream is None:
+                raise RuntimeError("a child without pipes")
+            os.set_blocking(stream.fileno(), False)
+            self._selector.register(stream.fileno(), selectors.EVENT_READ, keep)
 
-def _printed_bytes(file: BinaryIO) -> int:
-    """How far a child came; it shares the file's position."""
-    return os.lseek(file.fileno(), 0, os.SEEK_CUR)
+    def listen(self, child: subprocess.Popen[bytes], timeout_s: float) -> int | None:
+        """Hear the child until it ends; `None` when its time is up. What it started may still hold the pipes."""
+        deadline = time.monotonic() + timeout_s
+        while (returncode := child.poll()) is None:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                return None
+            if self._selector.get_map():
+                self._hear(min(left_s, LOOK_S))
+            else:
+                time.sleep(min(left_s, LOOK_S))
+        return returncode
+
+    def hear_rest(self) -> None:
+        """Take what lies in the pipes when all is over, but no endless stream of a process that got away."""
+        for _piece in range(MAX_REST_PIECES):
+            if not self._hear(0.0):
+                break
+        self._selector.close()
+
+    def _hear(self, wait_s: float) -> bool:
+        """Wait for output and take a piece of it; whether there was any."""
+        ready = self._selector.select(wait_s)
+        for key, _events in ready:
+            try:
+                piece = os.read(key.fd, PIECE_BYTES)
+            except BlockingIOError:  # a child may take back what it printed
+                continue
+            if piece:
+                key.data(piece)
+            else:
+                self._selector.unregister(key.fd)
+        return bool(ready)
+
+    def _keep_first(self, piece: bytes) -> None:
+        self.stdout += piece[: MAX_OUTPUT_BYTES - len(self.stdout)]
+
+    def _keep_last(self, piece: bytes) -> None:
+        self.stderr += piece
+        del self.stderr[:-MAX_LAST_BYTES]
 
 
 def _end_group(child: subprocess.Popen[bytes]) -> None:

@@ -58,11 +58,25 @@ def test_child_sees_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_child_that_says_too_much_is_not_kept_in_memory() -> None:
-    ended = children.run(
-        ["/bin/sh", "-c", "head -c 1000000 /dev/zero; head -c 9999 /dev/zero >&2"], timeout_s=PATIENCE_S
-    )
-    assert len(ended.stdout) == children.MAX_OUTPUT_BYTES
-    assert len(ended.stderr_end) == 2000
+    script = "head -c 3000000 /dev/zero; head -c 3000000 /dev/zero >&2; echo end >&2"
+    ended = children.run(["/bin/sh", "-c", script], timeout_s=PATIENCE_S)
+    assert (ended.returncode, len(ended.stdout)) == (0, children.MAX_OUTPUT_BYTES)
+    assert (len(ended.stderr_end), ended.stderr_end[-4:]) == (2000, "end\n")
+
+
+@pytest.mark.parametrize("redirection", ["> /dev/stderr", ">> /dev/stderr", "| tee /dev/stderr"])
+def test_child_may_open_its_outputs_by_name(redirection: str) -> None:
+    script = f"set -e; echo first {redirection}; echo last >&2"
+    ended = children.run(["/bin/sh", "-c", script], timeout_s=PATIENCE_S)
+    assert (ended.returncode, ended.stderr_end) == (0, "first\nlast\n")
+
+
+def test_child_whose_outputs_outlive_it_is_waited_for_no_longer(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    script = f"echo said; setsid sh -c 'echo $$ > {pid_file}; exec sleep 300' & while [ ! -s {pid_file} ]; do :; done"
+    ended = children.run(["/bin/sh", "-c", script], timeout_s=PATIENCE_S)
+    os.kill(int(pid_file.read_text()), signal.SIGKILL)
+    assert (ended.returncode, ended.stdout) == (0, b"said\n")
 
 
 def test_confined_child_dies_with_the_agent() -> None:
