@@ -8,13 +8,14 @@ import json
 import logging
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
+from agent import wire
 from agent.config import is_loopback
 from agent.connection import Connection, Counted, Meter, Response, Security
 from agent.errors import (
@@ -30,6 +31,7 @@ from agent.vigil import vigil
 
 MAX_REDIRECTS = 5
 MAX_ANSWER_BYTES = 1 << 20
+MAX_NESTING = 64
 MAX_RETRY_AFTER_S = 86_400.0
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Other than these, a 4xx is final.
@@ -54,10 +56,22 @@ class Answer:
     body: bytes
 
     def json(self) -> object:
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError) as error:
-            raise WireInvalid(f"an answer is no JSON: {error}") from error
+        """The body, decoded.
+
+        Raises:
+            WireInvalid: it is no JSON, or nested deeper than anything that this agent could write down again.
+        """
+        document = wire.parse_json(self.body, "an answer")
+        level = [document]
+        for _depth in range(MAX_NESTING):
+            level = [member for one in level if isinstance(one, dict | list) for member in _members(one)]
+            if not level:
+                return document
+        raise WireInvalid(f"an answer is nested deeper than {MAX_NESTING} levels")
+
+
+def _members(one: dict[str, object] | list[object]) -> Iterable[object]:
+    return one.values() if isinstance(one, dict) else one
 
 
 @dataclass(slots=True)
@@ -120,7 +134,8 @@ class Client:
         with self.open(method, path, headers, body=body, seconds=4 * self.timeout_s) as response:
             if response.status >= 300 and response.status != 304:
                 raise_for(response)
-            return Answer(response.status, response.getheader("ETag"), read_capped(response, MAX_ANSWER_BYTES))
+            etag = wire.parse_etag(response.getheader("ETag"))
+            return Answer(response.status, etag, read_capped(response, MAX_ANSWER_BYTES))
 
     @contextmanager
     def open(

@@ -300,15 +300,10 @@ def _heard(document: Mapping[str, Any] | None) -> Heard | None:
         return None
     return Heard(
         said=str(document["said"]),
-        etag=_etag(document["etag"]),
+        etag=wire.parse_etag(document["etag"]),
         poll_after_s=float(document["poll_after_s"]),
         installations=tuple(document["installations"]),
     )
-
-
-def _etag(value: object) -> str | None:
-    """An ETag that can be sent back; what cannot costs one POST."""
-    return value if isinstance(value, str) and value.isascii() and value.isprintable() else None
 
 
 def _facts(document: Mapping[str, Any] | None) -> Facts | None:

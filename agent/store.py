@@ -12,7 +12,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from agent import disk, state
-from agent.errors import StateDirectoryBusy, WireInvalid
+from agent.errors import DISK_ERRNOS, StateDirectoryBusy, WireInvalid
 from agent.layout import MANIFEST_FILE, Layout, LinePaths
 from agent.outbox import Outbox
 from agent.state import LineState, Pending, Stage, State
@@ -58,10 +58,16 @@ class Store:
 
         If power fails before the state is replaced, neither happened; after it, both have.
         """
-        disk.replace_file(self._layout.state, state.to_json(replace(new, events=tuple(events))))
-        self.state = replace(new, events=())
-        for event in events:
+        new = replace(new, events=(*self.state.events, *events))
+        disk.replace_file(self._layout.state, state.to_json(new))
+        self.state = new
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Put the events into the outbox; where the disk refuses that, they stay in each state that follows until it takes them."""
+        for event in self.state.events:
             self._outbox.put_event(event)
+        self.state = replace(self.state, events=())
 
     def _recover(self) -> None:
         """Bring memory, disk and outbox together again."""
@@ -71,10 +77,15 @@ class Store:
             if self._layout.state.exists():
                 log.error("state_damaged", extra={"kept_as": "state.json.damaged"})
                 disk.rename(self._layout.state, self._layout.state.with_suffix(".json.damaged"))
-        for event in known.events:
-            self._outbox.put_event(event)
         lines = {model: self._recovered(model, known.lines.get(model, LineState())) for model in self._models}
-        self.state = replace(known, lines=MappingProxyType(lines), events=())
+        self.state = replace(known, lines=MappingProxyType(lines))
+        try:
+            self._lay_out()
+        except OSError as error:
+            # They stay in the state; a disk that is full must not keep the device from hearing the server.
+            if error.errno not in DISK_ERRNOS:
+                raise
+            log.warning("events_wait", extra={"why": str(error)})
 
     def _recovered(self, model: str, line: LineState) -> LineState:
         """Fill in what the disk knows better than the document."""

@@ -212,6 +212,11 @@ def parse_rollout(value: object) -> str | None:
         raise WireInvalid(f"rollout must be a UUID or null, is {_shown(value)}") from None
 
 
+def parse_etag(value: object) -> str | None:
+    """An ETag that can be sent back; one that no request may hold costs the next poll its 304, and no more."""
+    return value if isinstance(value, str) and value.isascii() and value.isprintable() else None
+
+
 def _offers(listed: object, target: Target, *, max_artifact_bytes: int) -> tuple[Offer, ...]:
     if not isinstance(listed, list):
         raise WireInvalid("ways must be a list")

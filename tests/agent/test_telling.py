@@ -15,6 +15,10 @@ from tests.agent.standin import CREDENTIAL, StandIn, sha256
 
 OLD, NEW = release(1), release(1, step=1e-4)
 GOAL_IDLE_POLL_BYTES = 300
+# What the decoder reads, and what could not be written into the state.
+NESTED = b'{"poll_after_s": 60, "installations": [{"model": "digits", "action": "hold", "new": %b}]}' % (
+    b"[" * 600 + b"]" * 600
+)
 
 
 def test_device_says_first_and_asks_after_that(device: Device, server: StandIn) -> None:
@@ -58,6 +62,15 @@ def test_unchanged_answer_goes_on_with_the_remembered_one(device: Device, server
     server.problems.clear()
     device.cycle()
     assert device.served() == OLD.model
+
+
+@pytest.mark.parametrize("etag", ['"caf\xe9"', '"a\tb"'])
+def test_etag_that_no_request_may_hold_costs_a_304_and_no_more(device: Device, server: StandIn, etag: str) -> None:
+    answered = {"poll_after_s": 60, "installations": []}
+    server.take_over_polls.append(lambda handler, _body: handler.answer_json(answered, ETag=etag))
+    with device.agent() as agent:
+        assert [agent.cycle().exit_code for _cycle in range(2)] == [0, 0]
+    assert [seen.method for seen in server.seen] == ["POST", "POST"]
 
 
 def test_idle_poll_is_small(device: Device, server: StandIn) -> None:
@@ -128,6 +141,25 @@ def test_one_message_that_the_server_cannot_read_does_not_hold_up_the_rest(devic
     posted = [len(seen.json()["events"]) for seen in server.requests("POST", "events")]
     assert posted == [2, 1, 1], "the batch, then each by itself"
     assert list(device.layout.outbox.iterdir()) == []
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_event_that_the_disk_refused_is_told_when_there_is_room(
+    device: Device, server: StandIn, *, restarts: bool
+) -> None:
+    server.entries = [entry(server, OLD, with_samples=False)]
+    with device.agent() as agent:
+        disk.inject("enospc@write event")
+        assert agent.cycle().exit_code == 7
+        if not restarts:
+            disk.inject("")
+            agent.cycle()
+    if restarts:
+        device.cycle()  # the disk is still full
+        disk.inject("")
+        device.cycle()
+    assert ["started", "failed"] in [server.kinds(attempt) for attempt, _seq in server.events]
+    assert device.served() == OLD.model
 
 
 def test_full_outbox_forgets_its_oldest(tmp_path: Path) -> None:
@@ -237,7 +269,7 @@ def test_server_that_is_not_there_is_tried_again(device: Device) -> None:
     assert device.cycle().exit_code == 6
 
 
-@pytest.mark.parametrize("body", [b"not json", b"[]", b'{"poll_after_s": 60}', b"\xff" * 10, b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"not json", b"[]", b'{"poll_after_s": 60}', b"\xff" * 10, b"[" * 100_000, NESTED])
 def test_answer_that_breaks_the_contract_changes_nothing(device: Device, server: StandIn, body: bytes) -> None:
     device.preinstall(OLD)
     server.poll_body = body
