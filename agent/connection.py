@@ -16,7 +16,6 @@ import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
 
 from agent.errors import ServerUnavailable, TooSlow
 
@@ -26,6 +25,10 @@ HEAD_BYTES = 1 << 12
 MAX_HEAD_BYTES = 1 << 16
 MAX_HEADERS = 100
 MAX_CHUNK_LINE_BYTES = 1 << 10
+# What the lines between chunks may take beyond what the chunks themselves do: bytes that a link is paid for.
+MAX_EXCESS_BYTES = 1 << 14
+# The ends of a chunk and of its line.
+FRAME_BYTES = 4
 # Interim responses before the final one (100, 103).
 MAX_INTERIM = 8
 
@@ -94,7 +97,7 @@ class Connection:
         self._meter = meter
         self._ahead = bytearray()
         self._secure: ssl.SSLSocket | None = None
-        self._socket = socket.create_connection((cast("str", name), port), meter.patience_s())
+        self._socket = _connected(name, port, meter)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if security is not None:
             try:
@@ -213,6 +216,8 @@ class Response:
         self._is_finished = self.length == 0
         # Bytes left of the chunk under way; None where there are no chunks, or before the first.
         self._chunk_left: int | None = None
+        # Bytes of framing beyond those of the body.
+        self._excess_bytes = 0
 
     def getheader(self, name: str, default: str | None = None) -> str | None:
         """The value of a header, whatever its case."""
@@ -220,8 +225,8 @@ class Response:
 
     @property
     def leaves_connection_usable(self) -> bool:
-        """Whether another request may follow on the connection: the body was read to its end, and has one."""
-        return self._may_go_on and self._is_finished
+        """Whether another request may follow on the connection: the body was read to its end, and nothing came after it."""
+        return self._may_go_on and self._is_finished and not self._connection.ahead_bytes
 
     @property
     def ahead_bytes(self) -> int:
@@ -284,7 +289,11 @@ class Response:
         if not self._chunk_left:
             if self._chunk_left == 0 and self._connection.read_line():
                 raise ServerUnavailable("a chunk is longer than it says")
-            self._chunk_left = _chunk_size(self._connection.read_line())
+            line = self._connection.read_line()
+            self._chunk_left = _chunk_size(line)
+            self._excess_bytes = max(0, self._excess_bytes + len(line) + FRAME_BYTES - self._chunk_left)
+            if self._excess_bytes > MAX_EXCESS_BYTES:
+                raise ServerUnavailable("a body in chunks of hardly anything")
             if self._chunk_left == 0:
                 self._skip_trailers()
                 self._is_finished = True
@@ -300,6 +309,26 @@ class Response:
             if not self._connection.read_line():
                 return
         raise ServerUnavailable(f"more than {MAX_HEADERS} trailers")
+
+
+def _connected(name: bytes, port: int, meter: Meter) -> socket.socket:
+    """A connection to the first address of a name that takes one, within the time of the request whatever their number."""
+    addresses = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    for index, (family, kind, protocol, _name, address) in enumerate(addresses):
+        connected = socket.socket(family, kind, protocol)
+        try:
+            connected.settimeout(meter.patience_s())
+            connected.connect(address)
+        except OSError:
+            connected.close()
+            if index == len(addresses) - 1:
+                raise
+        except BaseException:
+            connected.close()
+            raise
+        else:
+            return connected
+    raise OSError(f"{name.decode()} has no address")
 
 
 def _head(method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> bytes:

@@ -112,6 +112,34 @@ def test_endless_body_is_read_no_further_than_asked() -> None:
     assert body_of(b"HTTP/1.1 200 OK\r\n\r\n" + bytes(1 << 20), most=100) == bytes(100)
 
 
+@pytest.mark.parametrize("extension", [b"", b";" + b"x" * 1000])
+def test_chunks_of_hardly_anything_cost_little(extension: bytes) -> None:
+    meter, tiny = Meter(5.0), b"1" + extension + b"\r\nx\r\n"
+    with answering(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + tiny * 20_000) as port:
+        connection = Connection("127.0.0.1", port, meter)
+        with pytest.raises(ServerUnavailable, match="hardly anything"):
+            connection.request("GET", "/", {"Host": "x"}).read()
+        connection.close()
+    assert meter.received < 1 << 16
+
+
+@pytest.mark.parametrize(("more", "usable"), [(b"", True), (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", False)])
+def test_connection_on_which_more_comes_than_was_asked_for_is_not_used_again(more: bytes, *, usable: bool) -> None:
+    with answering(b"HTTP/1.1 304 Not Modified\r\n\r\n" + more) as port:
+        connection = Connection("127.0.0.1", port, Meter(5.0))
+        assert connection.request("GET", "/", {"Host": "x"}).leaves_connection_usable is usable
+        connection.close()
+
+
+def test_name_of_many_silent_addresses_meets_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, socket.socket() as filling:
+        filling.connect(listener.getsockname())
+        found = socket.getaddrinfo(*listener.getsockname(), type=socket.SOCK_STREAM)
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_name, **_kind: found * 20)
+        with pytest.raises(TooSlow):
+            Connection("127.0.0.1", listener.getsockname()[1], Meter(0.1, deadline_at=time.monotonic() + 0.5))
+
+
 def test_every_byte_above_tls_is_counted() -> None:
     content = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
     meter = Meter(5.0)
