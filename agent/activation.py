@@ -9,7 +9,7 @@ import logging
 from dataclasses import dataclass, replace
 
 from agent import hooks, slots
-from agent.config import Config
+from agent.config import Config, Hooks
 from agent.hooks import Answer, Hook, Subject
 from agent.layout import LinePaths
 from agent.record import Record
@@ -75,17 +75,23 @@ class Activation:
             moved = replace(self.record.state, current=self.paths.read_current())
             self.record.commit(replace(moved, pending=replace(pending, stage=Stage.READY)))
             return
-        # Written down first: a model that takes the machine down is not observed for ever.
-        self.record.advance(replace(pending, health_runs=pending.health_runs + 1))
+        with self.record.counting(replace(pending, health_runs=pending.health_runs + 1)):
+            objection = self._objection(limits)
+        if objection is None:
+            self._succeed()
+        else:
+            self._go_back(objection)
+
+    def _objection(self, limits: Hooks) -> Setback | None:
+        """What the serving code, once told, has against the model; `None` when all is well."""
         self._call(Hook.POST_ACTIVATE, self._target())
         checks = limits.health_checks if limits.health else 0
         for check in range(checks):
             vigil.sleep(limits.health_interval_s if check else limits.health_settle_s)
             answer = self._call(Hook.HEALTH, self._target())
             if not answer.is_yes:
-                self._go_back(Setback("health", answer.reason, f"check {check + 1} of {checks}: {answer.detail}"))
-                return
-        self._succeed()
+                return Setback("health", answer.reason, f"check {check + 1} of {checks}: {answer.detail}")
+        return None
 
     def step_back(self, setback: Setback) -> None:
         """Back to the model that was current before; where there was none, or its file is damaged, to none."""

@@ -269,18 +269,18 @@ class Line:
         slots.discard(paths, sha256)
 
     def _smoke(self) -> None:
-        # Written down first: a model that takes the machine down is not run for ever.
-        self.record.advance(replace(self.record.pending, smoke_runs=self.record.pending.smoke_runs + 1))
-        target = self.record.pending.target
+        pending = self.record.pending
+        target = pending.target
         slot, samples = self.layout.line(self.model).slot(target.sha256), target.sample_set
         try:
-            passed = smoke.run(
-                slot / MODEL_FILE,
-                slot / CONTRACT_FILE,
-                None if samples is None else self.layout.sample_set(samples.sha256),
-                target.tolerances,
-                limits=self.config.children,
-            )
+            with self.record.counting(replace(pending, smoke_runs=pending.smoke_runs + 1)):
+                passed = smoke.run(
+                    slot / MODEL_FILE,
+                    slot / CONTRACT_FILE,
+                    None if samples is None else self.layout.sample_set(samples.sha256),
+                    target.tolerances,
+                    limits=self.config.children,
+                )
         except SmokeFailed as error:
             setback = Setback("smoke", error.reason, error.detail)
             self.record.give_up(setback, permanent=not smoke.is_transient(error))
@@ -293,18 +293,18 @@ class Line:
         if not self.config.shadow.enabled:  # any more
             self.record.advance(replace(self.record.pending, stage=Stage.READY))
             return
-        # Written down first, as for the smoke run.
-        self.record.advance(replace(self.record.pending, shadow_runs=self.record.pending.shadow_runs + 1))
-        target, paths, current = self.record.pending.target, self.layout.line(self.model), self.record.state.current
+        pending, paths, current = self.record.pending, self.layout.line(self.model), self.record.state.current
+        target = pending.target
         # A model that has rotted would answer differently, and be no reason to refuse another one.
         is_sound = current is not None and slots.is_complete(paths, current)
         try:
-            found = shadow.run(
-                paths.model(target.sha256),
-                paths.model(current) if current is not None and is_sound else None,
-                None if target.sample_set is None else self.layout.sample_set(target.sample_set.sha256),
-                self.config,
-            )
+            with self.record.counting(replace(pending, shadow_runs=pending.shadow_runs + 1)):
+                found = shadow.run(
+                    paths.model(target.sha256),
+                    paths.model(current) if current is not None and is_sound else None,
+                    None if target.sample_set is None else self.layout.sample_set(target.sample_set.sha256),
+                    self.config,
+                )
         except ShadowFailed as error:
             self.record.give_up(Setback("shadow", error.reason, error.detail), permanent=not shadow.is_transient(error))
             return

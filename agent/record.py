@@ -1,7 +1,8 @@
 """The written side of one line's attempt: every change of its state is one commit, together with the events that tell of it."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -63,6 +64,19 @@ class Record:
     def advance(self, pending: Pending, *events: Event) -> None:
         """The same, where only the attempt changes."""
         self.commit(replace(self.state, pending=pending), *events)
+
+    @contextmanager
+    def counting(self, begun: Pending) -> Iterator[None]:
+        """Write down that a run has begun: one that takes the machine down is not begun for ever. One that a stop cuts short does not count."""
+        before = self.pending
+        self.advance(begun)
+        try:
+            yield
+        except Exception:
+            raise
+        except BaseException:
+            self.advance(before)
+            raise
 
     def give_up(self, setback: Setback, *events: Event, permanent: bool, keep: bool = False) -> None:
         """Close the attempt, after these events, and remember why, so that it is not begun again at once, or at all.

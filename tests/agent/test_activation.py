@@ -1,12 +1,15 @@
 """The switch and what follows: the owner's hooks, the health check, the step back by itself."""
 
 import json
+import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agent.config import Hooks, Shadow
+from agent.decide import MAX_HEALTH_RUNS
 from agent.hooks import Hook, Subject, call
 from agent.layout import LinePaths
 from agent.shadow import judge
@@ -122,6 +125,23 @@ def test_hook_that_gives_no_yes_says_why(
 
 def test_hook_that_is_not_configured_says_yes(tmp_path: Path) -> None:
     assert call(Hook.HEALTH, (), Subject(MODEL, LinePaths(tmp_path)), Hooks()).is_yes
+
+
+def test_agent_that_is_stopped_in_health_checks_goes_on_asking(device: Device, server: StandIn, tmp_path: Path) -> None:
+    asked, well = tmp_path / "asked", tmp_path / "well"
+    device.configure(hooks(health=f"echo $$ >> {asked}; [ -e {well} ] || sleep 60"))
+    device.preinstall(OLD)
+    ask_for(server)
+    for times in range(1, MAX_HEALTH_RUNS + 1):
+        with subprocess.Popen(device.command("once"), stderr=subprocess.DEVNULL) as process:
+            while not asked.exists() or len(asked.read_text().splitlines()) < times:
+                assert process.poll() is None
+                time.sleep(0.02)
+            process.terminate()
+            assert process.wait(20) == 0
+    well.touch()
+    device.cycle()
+    assert (device.served(), kinds(server)[-1]) == (NEW.model, "activated")
 
 
 def test_one_no_among_several_questions_is_enough(device: Device, server: StandIn, tmp_path: Path) -> None:
@@ -347,6 +367,20 @@ STRICT = Shadow(max_disagreement=0, max_abs_error=0, max_latency_ratio=1, max_la
 def test_shadow_run_is_judged_by_the_owners_limits(found: Comparison, limits: Shadow, reason: str | None) -> None:
     objection = judge(found, limits)
     assert (None if objection is None else objection.reason) == reason
+
+
+@pytest.mark.parametrize(
+    ("limits", "detail"),
+    [
+        (Shadow(max_latency_ratio=1.9), "2 times the wall time of the current model, allowed is 1.9"),
+        (Shadow(max_latency_ms=19), "20 ms of wall time, median, allowed is 19"),
+        (Shadow(max_memory_mib=99), "100 MiB for loading and one inference, allowed is 99"),
+    ],
+)
+def test_veto_says_its_figure_with_the_unit(limits: Shadow, detail: str) -> None:
+    objection = judge(FOUND, limits)
+    assert objection is not None
+    assert objection.detail == detail
 
 
 def test_first_install_says_that_there_was_nothing_to_compare_with(device: Device, server: StandIn) -> None:
