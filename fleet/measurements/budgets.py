@@ -131,7 +131,8 @@ def _unmeasured(
     """Unknown where no run counts: in classes of the fleet, and in those that have sent invalid runs alone."""
     invalid: Counter[str] = Counter()
     for one in figures:
-        invalid[one.series.device_class] += one.series.invalid_runs
+        if one.series.invalid_runs:
+            invalid[one.series.device_class] += one.series.invalid_runs
     counted = {one.series.device_class for one in counting}
     missing = sorted({*classes, *invalid} - counted)
     if not missing and not counted:

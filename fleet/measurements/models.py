@@ -120,7 +120,10 @@ class BenchmarkReport(models.Model):
 
 
 class StandingRun(models.Model):
-    """The run that a device stands with in a series: its newest that is not invalid. Narrow, because pages read every one of a line."""
+    """The run that a device stands with in a series: its newest that is not invalid. Narrow, because pages read every one of a line.
+
+    A device stands once for each model, configuration, choice of providers and power mode, in the series of its newest run.
+    """
 
     series = models.ForeignKey(BenchmarkSeries, on_delete=models.CASCADE, related_name="standing_runs")
     device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="+")

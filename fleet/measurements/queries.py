@@ -45,7 +45,7 @@ class SeriesFigures:
 
     Attributes:
         name: of the variant that was measured; None of an artifact that no variant of the line has.
-        standing: what each device stands with.
+        standing: what each device stands with, the revoked ones left out.
         latency: over the devices' own headline p50.
         fleet: over all inferences of all runs that count.
         peak_memory: over the devices; a limit is kept by the highest.
@@ -80,7 +80,9 @@ def series_figures(model_line: ModelLine) -> list[SeriesFigures]:
     """The figures of every series of the line, in the order of variants. Three queries, and as many small rows as devices stand in series."""
     series = list(BenchmarkSeries.objects.filter(model_line=model_line).select_related("artifact"))
     standing: defaultdict[int, list[Stood]] = defaultdict(list)
-    rows = StandingRun.objects.filter(series__in=[one.pk for one in series]).values_list(*_STOOD)
+    rows = StandingRun.objects.filter(series__in=[one.pk for one in series], device__revoked_at=None).values_list(
+        *_STOOD
+    )
     for series_id, *figures in rows.iterator(chunk_size=5000):
         standing[series_id].append(Stood(*figures))
     names = names_of_artifacts({one.artifact_id for one in series})

@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 MAX_REPORT_BYTES = 256 * 1024
 RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 Validity = BenchmarkReport.Validity
+_STANDS_ONCE = attrgetter("model_line_id", "artifact_id", "configuration", "providers", "power_mode")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +174,7 @@ def _in_series(runs: Sequence[_Run]) -> Sequence[_Run]:
     return runs
 
 
-def _add_to_series(runs: Iterable[_Run]) -> None:
+def _add_to_series(runs: Sequence[_Run]) -> None:
     """Count the new runs, add their latencies up, and let their device stand with the newest."""
     by_series: defaultdict[int, list[_Run]] = defaultdict(list)
     for run in runs:
@@ -186,8 +188,7 @@ def _add_to_series(runs: Iterable[_Run]) -> None:
         series.valid_runs = F("valid_runs") + sum(run.row.validity == Validity.VALID for run in counting)
         series.latency_histogram = _merged(series.latency_histogram, counting)
         series.save(update_fields=["runs", "invalid_runs", "valid_runs", "latency_histogram"])
-        if counting:
-            _let_stand(series, counting[-1])
+    _let_stand(run for run in runs if run.row.validity != Validity.INVALID)
 
 
 def _merged(held: Mapping[str, Any] | None, runs: Iterable[_Run]) -> Mapping[str, Any] | None:
@@ -198,14 +199,27 @@ def _merged(held: Mapping[str, Any] | None, runs: Iterable[_Run]) -> Mapping[str
     return merge(present) if present else None
 
 
-def _let_stand(series: BenchmarkSeries, run: _Run) -> None:
-    figures = asdict(run.figures)
-    StandingRun.objects.bulk_create(
-        [StandingRun(series=series, device=run.row.device, run=run.row, **figures)],
-        update_conflicts=True,
-        unique_fields=["series", "device"],
-        update_fields=["run", *figures],
-    )
+def _let_stand(runs: Iterable[_Run]) -> None:
+    """Let the device stand with the newest of the runs, once for each of what it may be run with.
+
+    Runtime, threads and class are how the device is now: it stands no more where it was measured before they changed.
+    """
+    for run in {_STANDS_ONCE(run.row.series): run for run in runs}.values():
+        series, figures = run.row.series, asdict(run.figures)
+        StandingRun.objects.filter(
+            device=run.row.device,
+            series__model_line=series.model_line_id,
+            series__artifact=series.artifact_id,
+            series__configuration=series.configuration,
+            series__providers=series.providers,
+            series__power_mode=series.power_mode,
+        ).exclude(series=series).delete()
+        StandingRun.objects.bulk_create(
+            [StandingRun(series=series, device=run.row.device, run=run.row, **figures)],
+            update_conflicts=True,
+            unique_fields=["series", "device"],
+            update_fields=["run", *figures],
+        )
 
 
 def _insert(row: BenchmarkReport) -> bool:

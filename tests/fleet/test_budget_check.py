@@ -129,6 +129,13 @@ def test_what_no_run_counts_for_is_unknown_and_says_why(
     assert (check.verdict, check.device_class, check.detail) == (UNKNOWN, device_class, why)
 
 
+def test_class_that_has_left_the_fleet_is_not_missed() -> None:
+    """Its runs are counted in its series, and no device stands in it any more."""
+    left = figures_of(device_class="pi3")
+    checks = check_measured(parse_limits({"fps": {"at_least": 15}}), [figures_of(stood()), left], {"pi4": 1})
+    assert [(check.device_class, check.verdict) for check in checks] == [("pi4", PASS)]
+
+
 def test_every_class_is_checked_by_itself() -> None:
     checks = check_measured(
         parse_limits({"fps": {"at_least": 15}}),

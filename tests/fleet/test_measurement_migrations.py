@@ -46,6 +46,7 @@ def test_reports_of_before_find_their_series() -> None:
             (device, "valid", old_report(100)),
             (device, "semivalid", old_report(200)),
             (device, "invalid", old_report(1)),
+            (other, "valid", old_report(500, intra_op=4, version="1.30.0")),
             (other, "valid", old_report(400, intra_op=4)),
         ]
         for age, (of, validity, report) in enumerate(reversed(stories)):
@@ -62,7 +63,9 @@ def test_reports_of_before_find_their_series() -> None:
             reports.objects.filter(pk=made.pk).update(received_at=timezone.now() - timedelta(days=age))
     finally:
         MigrationExecutor(connection).migrate(latest)
-    found = {one.series.configuration: one for one in series_figures(ModelLine.objects.get())}
+    every = series_figures(ModelLine.objects.get())
+    assert [one.series.runtime for one in every if not one.standing] == ["onnxruntime 1.30.0"]
+    found = {one.series.configuration: one for one in every if one.standing}
     canonical, custom = found["canonical"], found["custom"]
     assert (canonical.series.runs, canonical.series.valid_runs, canonical.series.invalid_runs) == (3, 1, 1)
     assert [one.p50_latency_ns for one in canonical.standing] == [200]

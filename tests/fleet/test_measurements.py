@@ -7,9 +7,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.utils import timezone
 
 from benchmarks.histogram import histogram_of, samples_in
 from benchmarks.runner import run_benchmark
+from fleet.devices.models import Device
 from fleet.measurements.api.serializers import MAX_WHOLE_REPORTS
 from fleet.measurements.models import BenchmarkReport
 from fleet.measurements.queries import series_figures
@@ -258,11 +260,47 @@ def test_invalid_runs_are_counted_and_in_no_figure(real_report: dict[str, Any], 
 def test_runs_under_other_conditions_are_never_in_one_median(
     real_report: dict[str, Any], line: ModelLine, other: dict[str, Any]
 ) -> None:
-    device = make_device()
-    send(device, message(valid(real_report, 100)), message(valid(real_report, 900, **other)))
+    send(make_device(), message(valid(real_report, 100)))
+    send(make_device(), message(valid(real_report, 900, **other)))
     both = series_figures(line)
     assert sorted(figures.latency.median for figures in both if figures.latency) == [100, 900]
     assert all(figures.devices == 1 for figures in both)
+
+
+@pytest.mark.usefixtures("line")
+@pytest.mark.parametrize(
+    ("other", "stands_with"),
+    [
+        # An update of the runtime, or another board under the same name: what was before is not how the device is.
+        ({"runtime__version": "9.9.9"}, [900]),
+        ({"runtime__threads": 4}, [900]),
+        ({"environment__device_class": "pi4"}, [900]),
+        # Of these a device has several at once.
+        ({"runtime__configuration": "device-default"}, [100, 900]),
+        ({"runtime__providers_requested": ["CUDAExecutionProvider"]}, [100, 900]),
+        ({"environment__power_mode": "15W"}, [100, 900]),
+    ],
+)
+def test_device_stands_no_more_for_what_it_was(
+    real_report: dict[str, Any], line: ModelLine, other: dict[str, Any], stands_with: list[int]
+) -> None:
+    device = make_device()
+    send(device, message(valid(real_report, 100)), message(valid(real_report, 900, **other)))
+    figures = series_figures(line)
+    assert sorted(one.latency.median for one in figures if one.latency) == stands_with
+    assert [one.series.runs for one in figures] == [1, 1]
+
+
+@pytest.mark.usefixtures("line")
+def test_revoked_device_is_in_no_figure_of_devices(real_report: dict[str, Any], line: ModelLine) -> None:
+    kept, revoked = make_device(), make_device()
+    send(kept, message(valid(real_report, 100)))
+    send(revoked, message(valid(real_report, 900)))
+    Device.objects.filter(pk=revoked.row.pk).update(revoked_at=timezone.now())
+    (figures,) = series_figures(line)
+    assert (figures.devices, figures.series.runs) == (1, 2)
+    assert figures.latency is not None
+    assert figures.latency.highest == 100
 
 
 @pytest.mark.usefixtures("line")

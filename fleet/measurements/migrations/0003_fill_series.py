@@ -29,7 +29,11 @@ def _take(apps: Apps, report: Any) -> None:
     series.invalid_runs += report.validity == "invalid"
     series.save()
     if report.validity != "invalid":
-        apps.get_model("measurements", "StandingRun").objects.update_or_create(
+        standing = apps.get_model("measurements", "StandingRun").objects.filter(device_id=report.device_id)
+        # As `services._let_stand` does: a device stands no more for the runtime that it had before.
+        alike = ("model_line_id", "artifact_id", "configuration", "providers", "power_mode")
+        standing.filter(**{f"series__{name}": getattr(series, name) for name in alike}).exclude(series=series).delete()
+        standing.update_or_create(
             series=series, device_id=report.device_id, defaults={"run": report, **asdict(figures_of(report.report))}
         )
     report.series = series
