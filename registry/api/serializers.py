@@ -181,6 +181,12 @@ class VersionRequestSerializer(serializers.Serializer[Any]):
     sample_set_sha256 = Sha256Field(allow_null=True, default=None)
 
 
+def _refuse_unknown(serializer: serializers.Serializer[Any], data: Any, what: str) -> None:
+    if isinstance(data, dict) and (unknown := sorted(set(data) - set(serializer.fields))):
+        known = ", ".join(serializer.fields)
+        raise serializers.ValidationError(dict.fromkeys(unknown, f"there is no such {what}; known: {known}"))
+
+
 class LimitSerializer(serializers.Serializer[Any]):
     """A bound on one quantity: `at_least` or `at_most`, as fits it, and what is wanted beyond."""
 
@@ -189,6 +195,12 @@ class LimitSerializer(serializers.Serializer[Any]):
     wanted = serializers.FloatField(min_value=0, allow_null=True, default=None, help_text="stricter; fails nothing")
     # The direction that the quantity has by its nature; None where the person says it.
     direction: str | None = "at_most"
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        """The fields; an unknown one is refused, because a misspelt bound would hold nothing."""
+        _refuse_unknown(self, data, "key of a limit")
+        fields: dict[str, Any] = super().to_internal_value(data)
+        return fields
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         said = [name for name in ("at_least", "at_most") if attrs[name] is not None]
@@ -233,9 +245,7 @@ class LimitsSerializer(serializers.Serializer[Any]):
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         """The known limits; an unknown one is refused, because a misspelt limit would hold nothing."""
-        if isinstance(data, dict) and (unknown := sorted(set(data) - set(self.fields))):
-            known = ", ".join(self.fields)
-            raise serializers.ValidationError(dict.fromkeys(unknown, f"there is no such quantity; known: {known}"))
+        _refuse_unknown(self, data, "quantity")
         fields: dict[str, Any] = super().to_internal_value(data)
         return fields
 

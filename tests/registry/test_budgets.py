@@ -191,6 +191,7 @@ def test_who_publishes_or_operates_reads_the_budget_and_does_not_set_it(role: Ro
         ({"quality": {"metric": "top1", "wanted": 0.5}}, "at_least or at_most"),
         ({"quality": {"metric": "top1", "at_least": 0.5, "at_most": 0.6}}, "not both"),
         ({"frames_per_second": {"at_least": 5}}, "no such quantity"),
+        ({"fps": {"at_least": 15, "wnated": 30}}, "no such key of a limit"),
     ],
 )
 def test_limit_that_cannot_be_meant_is_refused(limits: dict[str, Any], named: str) -> None:
