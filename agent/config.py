@@ -155,7 +155,9 @@ def load(path: Path, environment: Mapping[str, str] | None = None) -> Config:
     """
     try:
         document = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise WrongConfiguration(str(path), f"cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise WrongConfiguration(str(path), f"cannot be read as TOML: {error}") from error
     return _config(Table("", document | _from_environment(os.environ if environment is None else environment)))
 

@@ -1,7 +1,7 @@
 """Taking values out of a TOML table by type, so that each wrong one is named and none is left unread."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from agent.errors import WrongConfiguration
@@ -17,8 +17,10 @@ class Table:
     def __init__(self, prefix: str, document: Mapping[str, Any]) -> None:
         self._prefix = prefix
         self._left = dict(document)
+        self._known: set[str] = set()
 
     def _pop(self, key: str) -> Any:
+        self._known.add(key)
         return self._left.pop(key, None)
 
     def wrong(self, key: str, problem: str) -> WrongConfiguration:
@@ -28,6 +30,8 @@ class Table:
         value = self._pop(key)
         if value is None and default is not None:
             return default
+        if value is None:
+            raise self.wrong(key, "is missing")
         if not isinstance(value, str) or not value.strip() or len(value) > most:
             raise self.wrong(key, f"must be a text of 1 to {most} characters, is {value!r}")
         return value
@@ -41,7 +45,7 @@ class Table:
         return float(value)
 
     def optional_number(self, key: str, *, least: float, most: float) -> float | None:
-        return self.number(key, least, least=least, most=most) if key in self._left else None
+        return self.number(key, least, least=least, most=most) if self.has(key) else None
 
     def integer(self, key: str, default: int, *, least: int, most: int) -> int:
         value = self.number(key, default, least=least, most=most)
@@ -74,6 +78,7 @@ class Table:
 
     def has(self, key: str) -> bool:
         """Whether the table has a value that was not taken yet."""
+        self._known.add(key)
         return key in self._left
 
     def is_text(self, key: str) -> bool:
@@ -100,4 +105,12 @@ class Table:
 
     def finish(self) -> None:
         for key in self._left:
-            raise self.wrong(key, "is no key that the agent knows")
+            raise self.wrong(key, f"is no key that the agent knows{_near(key, self._known)}")
+
+
+def _near(key: str, known: Iterable[str]) -> str:
+    """The key that was probably meant."""
+    import difflib  # here, since only who mistyped a key needs it
+
+    near = difflib.get_close_matches(key, sorted(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""

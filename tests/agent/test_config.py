@@ -159,6 +159,27 @@ def test_wrong_value_names_its_key(tmp_path: Path, key: str, text: str) -> None:
     assert caught.value.key == key
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (MINIMUM + "[polcy]\n", "did you mean policy?"),
+        (MINIMUM + '[policy]\nquite_hours = ["22:00-06:00"]\n', "did you mean quiet_hours?"),
+        (MINIMUM + "[policy]\nmb_per_dya = 5\n", "did you mean mb_per_day?"),
+        (MINIMUM.replace("name =", "title ="), "name: is missing"),
+        ("server = ", "cannot be read as TOML"),
+    ],
+)
+def test_message_helps_who_mistyped(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(WrongConfiguration) as caught:
+        load(tmp_path, text)
+    assert said in str(caught.value)
+
+
+def test_configuration_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(WrongConfiguration, match=r"agent\.toml: cannot be read: No such file or directory"):
+        config.load(tmp_path / "agent.toml", {})
+
+
 def test_wrong_environment_names_its_key(tmp_path: Path) -> None:
     with pytest.raises(WrongConfiguration, match="poll_interval_s"):
         load(tmp_path, MINIMUM, POLL_INTERVAL_S="often")
