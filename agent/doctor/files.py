@@ -4,6 +4,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from agent import disk
@@ -25,7 +26,7 @@ def configuration(path: Path, config: Config) -> Iterator[Finding]:
     """The file that names the server and the hooks: whoever can write it is the agent."""
     exposed = _exposed(path, allowed=_trusted_owners(config))
     if exposed is not None:
-        yield failed("configuration", f"{path}: {exposed}", "only root or the agent's user may be able to write it")
+        yield failed("configuration", exposed.problem, exposed.advice)
     else:
         yield ok("configuration", f"{path} is read; model lines {', '.join(config.models)}; server {config.server}")
 
@@ -52,7 +53,7 @@ def _program(key: str, program: Path, config: Config) -> Finding:
         return failed(key, f"{program} may not be executed by this user", f"chmod +x {program}")
     exposed = _exposed(program, allowed=_trusted_owners(config))
     if exposed is not None:
-        return failed(key, f"{program}: {exposed}", "only root or the agent's user may be able to write it")
+        return failed(key, exposed.problem, exposed.advice)
     return ok(key, f"{program} can be run")
 
 
@@ -135,14 +136,26 @@ def _trusted_owners(config: Config) -> frozenset[int]:
     return frozenset(owners)
 
 
-def _exposed(path: Path, *, allowed: frozenset[int]) -> str | None:
+@dataclass(frozen=True, slots=True)
+class _Exposure:
+    """Who else could change a file, and what ends that."""
+
+    problem: str
+    advice: str
+
+
+def _exposed(path: Path, *, allowed: frozenset[int]) -> _Exposure | None:
     """Why somebody else could change what is at a path, its folders included; None when nobody could."""
     for one in (path.resolve(), *path.resolve().parents):
         found = one.stat()
         if found.st_uid not in allowed:
-            return f"{one} belongs to user {found.st_uid}"
+            problem = f"{one} belongs to user {found.st_uid}, who could change what the agent runs or reads"
+            return _Exposure(problem, f"chown root {one}")
         is_folder = stat.S_ISDIR(found.st_mode)
         is_shared = is_folder and found.st_mode & stat.S_ISVTX  # nobody moves another's files there
         if found.st_mode & (NOT_OF_FOLDERS if is_folder else NOT_OF_FILES) and not is_shared:
-            return f"{one} can be written by others (mode {stat.S_IMODE(found.st_mode):o})"
+            problem = (
+                f"{one} can be written by others than the agent's user and root (mode {stat.S_IMODE(found.st_mode):o})"
+            )
+            return _Exposure(problem, f"chmod {'o-w' if is_folder else 'go-w'} {one}")
     return None

@@ -165,6 +165,15 @@ def test_certificate_that_is_believed_and_ends_soon(certificate: Path, device: D
     assert stranger["link-http"].verdict is Verdict.SKIPPED
 
 
+def test_authority_that_is_no_certificate(device: Device, tmp_path: Path) -> None:
+    authority = tmp_path / "ca.pem"
+    authority.write_text("nothing yet")
+    device.configure(f'[tls]\nca_file = "{authority}"\n')
+    device.config_file.write_text(device.config_file.read_text().replace("http://", "https://"))
+    finding = links(device)["link-tls"]
+    assert (finding.verdict, str(authority) in finding.detail) == (Verdict.FAILED, True)
+
+
 @pytest.mark.parametrize(
     ("ahead_s", "verdict"),
     [(0, "ok"), (-59, "ok"), (62, "warning"), (-7200, "warning"), (90_000, "failed"), (-3e8, "failed"), (None, "ok")],
@@ -213,9 +222,11 @@ def test_hooks(device: Device, tmp_path: Path) -> None:
     for mode in (0o775, 0o757):
         program.chmod(mode)
         assert hooks(device, program).verdict is Verdict.FAILED, "who writes the hook is the agent"
+        assert hooks(device, program).advice == f"chmod go-w {program}"
     program.chmod(0o755)
     tmp_path.chmod(0o777)
     assert str(tmp_path) in hooks(device, program).detail
+    assert hooks(device, program).advice == f"chmod o-w {tmp_path}"
     tmp_path.chmod(0o1777)
     assert hooks(device, program).verdict is Verdict.OK
 
