@@ -179,7 +179,7 @@ def described(found: dict[str, Any]) -> str:
     today, space = found["today"], found["disk"]
     lines = [
         f"device   {found['device_id'] or 'not enrolled'}  agent {found['agent_version']}  {running}",
-        f"server   {found['server']}{_described_poll(found['polled'])}",
+        f"server   {found['server']}{_described_poll(found)}",
         f"outbox   {found['outbox']['events']} events, {found['outbox']['reports']} reports",
         f"today    {_of_budget(today['bytes'], today['most_bytes'])}{_described_metered(today)}",
         f"disk     {_mb(space['used_bytes'])} used, {_mb(space['free_bytes'])} free",
@@ -189,11 +189,14 @@ def described(found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _described_poll(polled: dict[str, Any] | None) -> str:
+def _described_poll(found: dict[str, Any]) -> str:
+    polled = found["polled"]
     if polled is None or polled["at"] is None:
         return ""
     detail = f" ({polled['detail']})" if polled["detail"] else ""
-    return f"  {polled['result']}{detail} {polled['ago_s']:.0f} s ago, next in {polled['next_in_s']:.0f} s"
+    # An agent that ended has left its last poll behind, and polls no more.
+    following = f", next in {polled['next_in_s']:.0f} s" if found["running"] else ""
+    return f"  {polled['result']}{detail} {polled['ago_s']:.0f} s ago{following}"
 
 
 def _described_metered(today: dict[str, Any]) -> str:
@@ -215,10 +218,11 @@ def _described_installation(one: dict[str, Any]) -> Iterator[str]:
         yield f"  pending  {pending['version']}/{pending['variant']} {pending['target']}: {pending['stage']}{got}"
     for refused in (one["refused"], one["benchmark"] and one["benchmark"]["refused"]):
         if refused:
-            yield f"  refused  {refused['rule']}: {refused['detail']}, for {refused['for_s']:.0f} s"
+            yield f"  refused  {refused['rule']}: {refused['detail']} (for {refused['for_s']:.0f} s)"
     for failure in one["failures"]:
         again = "for good" if failure["permanent"] else f"again in {failure['retry_in_s']:.0f} s"
         yield f"  failed   {failure['sha256']}: {failure['reason']} ({failure['times']}x), {again}"
+        yield f"           in rollout {failure['rollout']}"
 
 
 def _of_budget(bytes_: int, most_bytes: int | None) -> str:

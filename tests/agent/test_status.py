@@ -54,6 +54,8 @@ def test_everything_is_there_beside_a_running_agent(device: Device, server: Stan
     assert "refused  metered-link: download waits" in text
     assert "answered" in text
     assert status(device)["running"] is False
+    assert "next in" in text
+    assert "next in" not in device.run("status").stdout, "who ended polls no more"
 
 
 def test_failure_says_when_it_is_tried_again(device: Device, server: StandIn) -> None:
@@ -63,7 +65,9 @@ def test_failure_says_when_it_is_tried_again(device: Device, server: StandIn) ->
     [failure] = status(device)["installations"][0]["failures"]
     assert (failure["reason"], failure["permanent"]) == ("disk-full", False)
     assert 500 < failure["retry_in_s"] <= 600
-    assert "disk-full (1x), again in" in device.run("status").stdout
+    text = device.run("status").stdout
+    assert "disk-full (1x), again in" in text
+    assert f"in rollout {failure['rollout']}" in text
 
 
 def test_failure_for_good_is_not_tried_again(device: Device, server: StandIn) -> None:
