@@ -71,12 +71,13 @@ def _objections(found: "Comparison", limits: Shadow) -> Iterator[Objection]:
     if found.samples >= limits.min_samples:
         yield from _above("disagreement", found.disagreement, limits.max_disagreement, f"of {found.samples} samples")
         yield from _above("abs-error", found.max_abs_error, limits.max_abs_error, f"over {found.samples} samples")
-    basis = f"of {found.latency_basis} time"
-    yield from _above("latency-ratio", found.latency_ratio, limits.max_latency_ratio, basis)
+    basis = {"cpu": "CPU time", "wall": "wall time"}[found.latency_basis]
+    ratio_of = f"times the {basis} of the current model"
+    yield from _above("latency-ratio", found.latency_ratio, limits.max_latency_ratio, ratio_of)
     latency_ms = None if found.latency_ns is None else found.latency_ns / NS_PER_MS
-    yield from _above("latency-ms", latency_ms, limits.max_latency_ms, f"{basis}, median")
+    yield from _above("latency-ms", latency_ms, limits.max_latency_ms, f"ms of {basis}, median")
     memory_mib = None if found.memory_bytes is None else found.memory_bytes / MIB
-    yield from _above("memory-mib", memory_mib, limits.max_memory_mib, "for loading and one inference")
+    yield from _above("memory-mib", memory_mib, limits.max_memory_mib, "MiB for loading and one inference")
 
 
 def _above(name: str, figure: float | None, limit: float | None, what: str) -> Iterator[Objection]:
