@@ -19,11 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--waiting-for", metavar="RULE", help="only those that this rule of their own keeps waiting")
     listing.set_defaults(act=_list)
     show = actions.add_parser("show", help="show one device")
-    show.add_argument("device", help="id of the device, or its name if no other has it")
     show.set_defaults(act=_show)
     revoke = actions.add_parser("revoke", help="end a device's credential at once")
-    revoke.add_argument("device", help="id of the device")
     revoke.set_defaults(act=_revoke)
+    for action in (show, revoke):
+        action.add_argument("device", help="id of the device, or its name if no other has it")
     for action in (listing, show, revoke):
         add_connection_arguments(action)
 
@@ -81,7 +81,7 @@ def _id_of(rest: RestClient, device: str) -> str:
 
 def _revoke(args: argparse.Namespace) -> int:
     with connect(args) as rest:
-        device = rest.post(f"devices/{args.device}/revoke", idempotent=True)
+        device = rest.post(f"devices/{_id_of(rest, args.device)}/revoke", idempotent=True)
     if args.json:
         print_json(device)
     else:

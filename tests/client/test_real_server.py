@@ -188,7 +188,7 @@ def test_link_classes_are_made_and_changed(fleet: Scenario, capsys: pytest.Captu
 
 def test_device_is_revoked(fleet: Scenario, capsys: pytest.CaptureFixture[str]) -> None:
     device = fleet.devices[0]
-    assert f"revoked: {device.name}" in shown(capsys, "devices", "revoke", str(device.pk))
+    assert f"revoked: {device.name}" in shown(capsys, "devices", "revoke", device.name)
     device.refresh_from_db()
     assert device.revoked_at
 
