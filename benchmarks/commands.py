@@ -19,7 +19,7 @@ from benchmarks.configurations import (
     Configuration,
     ConfigurationName,
 )
-from benchmarks.errors import BenchmarkError, RuntimeMissing, error_classes
+from benchmarks.errors import BenchmarkError, RequestInvalid, RuntimeMissing, error_classes
 from benchmarks.runner import run_benchmark
 from benchmarks.side_by_side import ROUNDS, as_json, candidates_of, comparisons_of, lines, measure_by_turns
 from benchmarks.table import table
@@ -95,12 +95,18 @@ def run(args: argparse.Namespace) -> int:
     """Benchmark and print; the exit code. What goes wrong is one line on standard error."""
     models = [args.model, *args.compare]
     try:
+        _refuse_twice(models)
         answer, readable = _compared(args, models) if args.compare else _measured(args)
     except BenchmarkError as error:
         print(f"{', '.join(model.name for model in models)}: {error}", file=sys.stderr)
         return error.exit_code
     print(json.dumps(answer) if args.json else "\n".join(readable))
     return 0
+
+
+def _refuse_twice(models: Sequence[Path]) -> None:
+    if len({model.resolve() for model in models}) < len(models):
+        raise RequestInvalid("--compare compares different files; one is given twice")
 
 
 def _measured(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
@@ -175,14 +181,20 @@ def _shape(text: str) -> tuple[str, tuple[int, ...]]:
 
 
 def _positive(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return value
 
 
 def _positive_int(text: str) -> int:
-    value = int(text)
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
     if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return value

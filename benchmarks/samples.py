@@ -66,9 +66,12 @@ def _read_arrays(path: Path) -> dict[str, Array]:
     try:
         # Opened here, because np.load leaves the file open when it is not a zip.
         with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
+            is_zip = zipfile.is_zipfile(file)
+            file.seek(0)
+            # What is no zip, np.load would take for a single array or for a pickle.
+            archive = np.load(file, allow_pickle=False) if is_zip else None
             if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise SamplesUnreadable(f"{path.name} is a single array, not an npz")
+                raise SamplesUnreadable(f"{path.name} is not an npz of arrays")
             with archive:
                 return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:

@@ -69,12 +69,12 @@ def test_sets_that_do_not_fit_together_are_refused(tmp_path: Path, arrays: dict[
         read_samples(_npz(tmp_path / "set.npz", **arrays), X)
 
 
-@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04", b"\x93NUMPY"])
+@pytest.mark.parametrize("content", [b"", b"text", b'{"input:x": [1]}', b"PK\x03\x04", b"\x93NUMPY"])
 def test_files_that_are_no_npz_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "set.npz"
     path.write_bytes(content)
 
-    with pytest.raises(SamplesUnreadable):
+    with pytest.raises(SamplesUnreadable, match=r"set\.npz is not an npz of arrays"):
         read_samples(path, X)
 
 

@@ -106,15 +106,25 @@ def test_command_measures_each_model_in_processes_of_its_own(classifier: Path, t
     assert len(comparison["verdicts"]) + len(comparison["missing"]) == 9
 
 
-@pytest.mark.parametrize("compared", [[], ["missing.onnx"]])
-def test_model_to_compare_with_must_be_there(classifier: Path, compared: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("compared", "exit_code", "said"),
+    [
+        ([], 2, "expected at least one argument"),
+        (["missing.onnx"], 3, "missing.onnx"),
+        ([None], 2, "one is given twice"),
+    ],
+)
+def test_model_to_compare_with_must_be_another_one(
+    classifier: Path, compared: list[str | None], exit_code: int, said: str
+) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", classifier, "--compare", *compared],
+        [sys.executable, "-m", "benchmarks", classifier, "--compare", *(name or classifier for name in compared)],
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
 
-    assert done.returncode == (3 if compared else 2)
+    assert done.returncode == exit_code
+    assert said in done.stderr
     assert done.stdout == ""
