@@ -114,7 +114,8 @@ def check_measured(
 
 
 def _can_be_measured(limit: Limit) -> bool:
-    return limit.quantity is not Quantity.QUALITY or limit.metric in ON_DEVICE_METRICS
+    """Quality only where no data set is named: devices have the samples of their model, which are another."""
+    return limit.quantity is not Quantity.QUALITY or (limit.metric in ON_DEVICE_METRICS and not limit.dataset_sha256)
 
 
 def _says(figures: SeriesFigures, limit: Limit) -> bool:

@@ -129,6 +129,11 @@ def test_what_no_run_counts_for_is_unknown_and_says_why(
     assert (check.verdict, check.device_class, check.detail) == (UNKNOWN, device_class, why)
 
 
+def test_quality_on_a_named_data_set_is_not_decided_by_the_samples_of_devices() -> None:
+    named = {"quality": {"metric": "top1", "at_least": 0.9, "dataset_sha256": "d" * 64}}
+    assert check_measured(parse_limits(named), [figures_of(accurate(0.5, 0.4, 0.6))], {}) == []
+
+
 def test_class_that_has_left_the_fleet_is_not_missed() -> None:
     """Its runs are counted in its series, and no device stands in it any more."""
     left = figures_of(device_class="pi3")
