@@ -75,8 +75,10 @@ class Fetching:
         target, missing = self.record.pending.target, []
         if slots.find_contract(self.layout, self.models, target.contract.sha256) is None:
             missing.append((target.contract, CONTRACT))
-        if target.sample_set is not None and not self.layout.sample_set(target.sample_set.sha256).is_file():
-            missing.append((target.sample_set, SAMPLE_SET))
+        samples = target.sample_set
+        # Kept for as long as some model needs it, so it may have rotted, and a good model would fail on it.
+        if samples is not None and not slots.has_digest(self.layout.sample_set(samples.sha256), samples.sha256):
+            missing.append((samples, SAMPLE_SET))
         return missing
 
     def bring_offer(self) -> None:

@@ -42,7 +42,7 @@ def is_complete(paths: LinePaths, sha256: str) -> bool:
     except (OSError, WireInvalid, KeyError, TypeError) as error:
         log.warning("slot_unreadable", extra={"sha256": sha256, "why": str(error)})
         return False
-    return label[0] == sha256 and _has_digest(slot / CONTRACT_FILE, label[1]) and has_model(paths, sha256)
+    return label[0] == sha256 and has_digest(slot / CONTRACT_FILE, label[1]) and has_model(paths, sha256)
 
 
 def is_labelled(paths: LinePaths, model: str, target: Target) -> bool:
@@ -59,12 +59,12 @@ def label(paths: LinePaths, model: str, target: Target, contract: bytes) -> None
 
 def has_model(paths: LinePaths, sha256: str) -> bool:
     """Whether the model's file is in its slot, whatever is beside it."""
-    return _has_digest(paths.model(sha256), sha256)
+    return has_digest(paths.model(sha256), sha256)
 
 
 def is_built(paths: LinePaths, sha256: str) -> bool:
     """Whether the model itself is there, in its slot or in one that is not finished."""
-    return has_model(paths, sha256) or _has_digest(paths.building(sha256) / MODEL_FILE, sha256)
+    return has_model(paths, sha256) or has_digest(paths.building(sha256) / MODEL_FILE, sha256)
 
 
 def find_model(layout: Layout, models: tuple[str, ...], sha256: str) -> Path | None:
@@ -83,7 +83,7 @@ def find_contract(layout: Layout, models: tuple[str, ...], sha256: str) -> bytes
     """A contract that was fetched before: the download, or the copy in a slot."""
     slots = (slot / CONTRACT_FILE for model in models for slot in layout.line(model).slots.iterdir())
     for path in (layout.downloaded(sha256), *slots):
-        if path.is_file() and path.stat().st_size <= wire.MAX_CONTRACT_BYTES and sha256_of(path) == sha256:
+        if path.is_file() and path.stat().st_size <= wire.MAX_CONTRACT_BYTES and has_digest(path, sha256):
             return path.read_bytes()
     return None
 
@@ -100,7 +100,7 @@ def build(
     paths = layout.line(model)
     building = paths.building(target.sha256)
     built = Built(0.0, None)
-    if not _has_digest(building / MODEL_FILE, target.sha256):
+    if not has_digest(building / MODEL_FILE, target.sha256):
         disk.remove_tree(building)
         disk.make_directories(building)
         try:
@@ -108,6 +108,9 @@ def build(
         except (ApplyFailed, DiskRefused):
             disk.remove_tree(building)
             raise
+    # Also what an agent left that was killed before this: its digest was right, and nothing of it may be on the disk yet.
+    disk.sync_file(building / MODEL_FILE)
+    disk.sync_directory(building)
     disk.replace_file(building / CONTRACT_FILE, contract)
     disk.replace_file(building / MANIFEST_FILE, _manifest(model, target))
     _put_in_place(building, paths.slot(target.sha256))
@@ -137,7 +140,7 @@ def sample_set_of(paths: LinePaths, sha256: str) -> str | None:
     try:
         manifest: Any = wire.parse_json((paths.slot(sha256) / MANIFEST_FILE).read_bytes(), MANIFEST_FILE)
         return wire.parse_sha256(manifest["sample_set"]["sha256"])
-    except (FileNotFoundError, WireInvalid, KeyError, TypeError):
+    except (OSError, WireInvalid, KeyError, TypeError):
         return None
 
 
@@ -161,14 +164,13 @@ def _make_model(
         disk.rename(artifact, out)
     else:
         peak_memory_bytes = _decode(artifact, out, target, base=base, limits=limits)
-        disk.sync_file(out)
-        disk.sync_directory(out.parent)
-    if not _has_digest(out, target.sha256):
+    if not has_digest(out, target.sha256):
         raise ApplyFailed("wrong-digest", f"the {offer.way} way did not give {target.sha256}")
     return Built(time.monotonic() - started_at, peak_memory_bytes)
 
 
-def _has_digest(path: Path, sha256: str) -> bool:
+def has_digest(path: Path, sha256: str) -> bool:
+    """Whether a file is there, can be read, and is what its digest says."""
     try:
         return path.is_file() and sha256_of(path) == sha256
     except OSError as error:  # a block of the flash that cannot be read any more

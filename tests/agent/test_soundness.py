@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import disk
+from agent import disk, slots
 from agent.clock import Instant
 from agent.soundness import EVERY_S, is_due
 from agent.state import LineState
@@ -139,6 +139,30 @@ def test_file_that_cannot_be_read_is_damaged(device: Device, server: StandIn) ->
     next_day(device)
     device.cycle()
     assert device.served() == OLD.model
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "contract.json", "manifest.json"])
+def test_block_that_cannot_be_read_is_written_anew(device: Device, server: StandIn, name: str) -> None:
+    device.preinstall(OLD)
+    server.entries = [entry(server, OLD)]
+    device.cycle()
+    unreadable = device.layout.line(MODEL).slot(sha256(OLD.model)) / name
+    unreadable.unlink()
+    unreadable.symlink_to("/proc/self/mem")  # EIO, as from a worn flash
+    next_day(device)
+    assert device.cycle().exit_code == 0
+    assert device.served() == OLD.model
+    assert slots.is_complete(device.layout.line(MODEL), sha256(OLD.model))
+
+
+def test_sample_set_that_rots_is_fetched_again(device: Device, server: StandIn) -> None:
+    device.preinstall(OLD)
+    path = device.layout.sample_set(sha256(OLD.samples))
+    path.write_bytes(b"rotten")
+    nearly = release(1, step=1e-7)
+    server.entries = [entry(server, Release(nearly.model, nearly.contract, OLD.samples), version="1.1.0")]
+    assert device.cycle().exit_code == 0
+    assert (device.served(), path.read_bytes()) == (nearly.model, OLD.samples)
 
 
 def test_disk_that_is_full_does_not_keep_the_device_from_the_server(device: Device, server: StandIn) -> None:
