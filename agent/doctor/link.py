@@ -99,7 +99,10 @@ def _tcp(host: str, port: int) -> Finding:
 def _tls(config: Config, scheme: str, host: str, port: int) -> Finding:
     if scheme == "http":
         return skipped("link-tls", "the server is configured as http://")
-    context = ssl.create_default_context(cafile=config.ca_file)
+    try:
+        context = ssl.create_default_context(cafile=config.ca_file)
+    except OSError as error:
+        return failed("link-tls", f"{config.ca_file}: {error}", "put the authority's certificate there, as PEM")
     try:
         with (
             socket.create_connection((host, port), TIMEOUT_S) as connected,
