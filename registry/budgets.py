@@ -183,17 +183,24 @@ def bound_text(limit: Limit) -> str:
     """A limit in words: `at most 8,192 KiB`, `at least 15 FPS, wanted 30`."""
     parts = []
     if limit.required is not None:
-        parts.append(f"{'at least' if limit.at_least else 'at most'} {value_text(limit, limit.required)}")
+        parts.append(f"{'at least' if limit.at_least else 'at most'} {_exact_text(limit.quantity, limit.required)}")
     if limit.wanted is not None:
-        parts.append(f"wanted {value_text(limit, limit.wanted)}")
+        parts.append(f"wanted {_exact_text(limit.quantity, limit.wanted)}")
     return ", ".join(parts)
 
 
 def value_text(limit: Limit, value: float | None) -> str:
-    """A figure of the limit's quantity with its unit."""
+    """A figure of the limit's quantity with its unit; to more places where it would look like a limit that it is not."""
     if value is None:
         return "\u2013"
-    match limit.quantity:
+    shown = _rounded_text(limit.quantity, value)
+    others = [bound for bound in (limit.required, limit.wanted) if bound is not None and bound != value]
+    looks_like = {_rounded_text(limit.quantity, bound) for bound in others}
+    return _exact_text(limit.quantity, value) if shown in looks_like else shown
+
+
+def _rounded_text(quantity: Quantity, value: float) -> str:
+    match quantity:
         case Quantity.FPS:
             return f"{value:.3g} FPS" if value < 1000 else f"{value:,.0f} FPS"
         case Quantity.ENERGY_J:
@@ -202,3 +209,10 @@ def value_text(limit: Limit, value: float | None) -> str:
             return f"{value:.4g}"
         case _:
             return f"{value / KIB:,.0f} KiB" if value >= KIB else f"{value:,.0f} B"
+
+
+def _exact_text(quantity: Quantity, value: float) -> str:
+    units = {Quantity.FPS: " FPS", Quantity.ENERGY_J: " J", Quantity.QUALITY: ""}
+    if quantity in units:
+        return f"{value:.9g}{units[quantity]}"
+    return f"{value / KIB:,.0f} KiB" if value >= KIB and value % KIB == 0 else f"{value:,.0f} B"

@@ -109,6 +109,8 @@ def test_worst_verdict_stands_for_all(verdicts: list[Verdict], of_all: Verdict) 
         ({"energy_j": {"at_most": 2}}, "at most 2 J", 0.01234, "0.0123 J"),
         ({"quality": {"metric": "top1", "at_least": 0.8}}, "at least 0.8", None, "\u2013"),
         ({"file_size_bytes": {"wanted": 500}}, "wanted 500 B", 512, "512 B"),
+        # Not 10 KiB, which would allow more.
+        ({"file_size_bytes": {"at_most": 10_000}}, "at most 10,000 B", 10_001, "10,001 B"),
     ],
 )
 def test_limits_and_figures_are_written_with_their_units(
@@ -116,6 +118,20 @@ def test_limits_and_figures_are_written_with_their_units(
 ) -> None:
     (limit,) = parse_limits(limits)
     assert bound_text(limit) == words
+    assert value_text(limit, value) == shown
+
+
+@pytest.mark.parametrize(
+    ("limits", "value", "shown"),
+    [
+        (ON_CHIP, 8192 * 1024 + 1, "8,388,609 B"),
+        (ON_CHIP, 8192 * 1024, "8,192 KiB"),
+        ({"fps": {"at_least": 15}}, 14.9951, "14.9951 FPS"),
+        ({"energy_j": {"at_most": 2}}, 2.0004, "2.0004 J"),
+    ],
+)
+def test_figure_beside_its_limit_is_never_shown_as_the_limit(limits: dict[str, Any], value: float, shown: str) -> None:
+    (limit,) = parse_limits(limits)
     assert value_text(limit, value) == shown
 
 
@@ -226,7 +242,7 @@ def test_draft_that_breaks_a_required_limit_is_not_published(line: ModelLine) ->
     assert refused.status_code == 409
     body = refused.json()
     assert body["type"] == "urn:smallfleet:problem:over-budget"
-    assert body["errors"] == [{"field": "fp32.file_size_bytes", "message": "879 KiB; at most 98 KiB"}]
+    assert body["errors"] == [{"field": "fp32.file_size_bytes", "message": "879 KiB; at most 100,000 B"}]
     assert Version.objects.get().state == Version.State.DRAFT
 
 
