@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 EXIT_CODES = {
     0: "done",
-    1: "a program that was started failed (demo), a limit is broken (budget check), or a defect",
+    1: "a program that was started failed (demo), a limit is broken (budget check), the books differ (simulate), or a defect",
     2: "wrong usage or configuration",
     3: "refused by the server (the message has the problem's type)",
     4: "the server cannot be reached or failed",
