@@ -154,7 +154,11 @@ class EvidenceLog:
         Unlike pressure it counts nobody else; unlike CPU time it serves for several threads too, which may well wait for each other.
         """
         rise, wall_ns = self._rise(lambda edge: edge.waited_ns), self.edges[-1].at_ns - self.edges[0].at_ns
-        return Absent("no schedstat in /proc") if rise is None else round(rise / wall_ns / threads, 4)
+        if rise is None:
+            return Absent("no schedstat in /proc")
+        if rise < 0:
+            return Absent("a thread ended during the run, and what it had waited went with it")
+        return round(rise / wall_ns / threads, 4)
 
     def throttling(self) -> Maybe[dict[str, Any]]:
         """The report's throttling block; sources that this kind of device never has are not in it."""

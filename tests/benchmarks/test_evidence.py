@@ -238,6 +238,18 @@ def test_kernel_that_does_not_count_waiting_is_not_taken_for_a_quiet_one(tree: T
     assert log.wait_share(1) == Absent("no schedstat in /proc")
 
 
+def test_thread_that_ends_during_the_run_leaves_waiting_unknown_and_never_negative(tree: Tree) -> None:
+    """Its count went with it. A report with a negative share would be refused as a whole."""
+    tree.write("proc/self/task/41/schedstat", "900 5 3")
+    tree.write("proc/self/task/42/schedstat", "900 5000 3")
+    log = EvidenceLog(root=tree.root)
+    log.at_edge()
+    (tree.root / "proc/self/task/42/schedstat").unlink()
+    log.at_edge()
+
+    assert log.wait_share(2) == Absent("a thread ended during the run, and what it had waited went with it")
+
+
 def test_this_kernel_counts_waiting() -> None:
     """Every kernel that tests run on has schedstat (CONFIG_SCHED_INFO is on where there are task statistics or a scheduler's debug)."""
     log = EvidenceLog()
