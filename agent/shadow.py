@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.config import Config, Shadow
 from agent.errors import ShadowFailed
+from agent.vigil import vigil
 from benchmarks.errors import BenchmarkError, ChildTimedOut
 
 if TYPE_CHECKING:
@@ -33,21 +34,22 @@ def run(candidate: Path, current: Path | None, samples: Path | None, config: Con
     Raises:
         ShadowFailed: the candidate took the child down, or there was no answer in time.
     """
-    from benchmarks.shadow import compare_models  # here, as in `agent/measure.py`
+    from benchmarks.shadow import MAX_CHILDREN, compare_models  # here, as in `agent/measure.py`
 
     limits, shadow = config.children, config.shadow
     try:
-        return compare_models(
-            candidate,
-            current,
-            samples=samples,
-            recent=shadow.inputs,
-            min_samples=shadow.min_samples,
-            max_samples=shadow.max_samples,
-            timeout_s=limits.timeout_s,
-            memory_limit_bytes=limits.memory_limit_mib * MIB,
-            nice=limits.nice,
-        )
+        with vigil.allow(MAX_CHILDREN * limits.timeout_s):
+            return compare_models(
+                candidate,
+                current,
+                samples=samples,
+                recent=shadow.inputs,
+                min_samples=shadow.min_samples,
+                max_samples=shadow.max_samples,
+                timeout_s=limits.timeout_s,
+                memory_limit_bytes=limits.memory_limit_mib * MIB,
+                nice=limits.nice,
+            )
     except BenchmarkError as error:
         raise ShadowFailed(error.slug, str(error)[:500]) from error
 

@@ -10,6 +10,9 @@ from pathlib import Path
 from benchmarks.errors import ChildCrashed, MemoryExceeded
 from benchmarks.process import Limits, ask_child
 
+# Both models at once, one after the other, the candidate by itself: each in a child with a time limit of its own.
+MAX_CHILDREN = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:

@@ -99,6 +99,21 @@ def test_daemon_pings_while_a_transfer_stalls(device: Device, server: StandIn, m
         manager.wait_for("WATCHDOG=1", times=5)
 
 
+def test_daemon_pings_in_a_shadow_run_that_takes_all_its_children(device: Device, manager: Manager) -> None:
+    script = f"""
+import pathlib, time
+import benchmarks.shadow
+from agent import config, shadow
+from agent.vigil import vigil
+device = config.load(pathlib.Path({str(device.config_file)!r}))
+benchmarks.shadow.compare_models = lambda *_models, **_limits: time.sleep(60)
+vigil.start(0.1)
+shadow.run(pathlib.Path("candidate"), None, None, device)
+"""
+    with running([sys.executable, "-c", script], manager.environment(0.3)):
+        manager.wait_for("WATCHDOG=1", times=5)
+
+
 def test_agent_that_is_stuck_is_silent(manager: Manager) -> None:
     script = "from agent.vigil import vigil\nvigil.start(0.5)\nwhile True: pass"
     with running([sys.executable, "-c", script], manager.environment(0.3)):
