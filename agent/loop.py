@@ -150,8 +150,12 @@ class Agent:
         if self._delivery.error is not None:
             self._delivery.send()
         asked = [refused for refused in self._refused if refused.look_again_s is not None]
-        if any(self._refusal(one.activity, needs_bytes=one.needs_bytes) is None for one in asked):
+        answers = [(one, self._refusal(one.activity, needs_bytes=one.needs_bytes)) for one in asked]
+        if any(answer is None for _one, answer in answers):
             return self._cycle()
+        # Another rule may hold it back by now, or the same one until another time.
+        renewed = [replace(answer, needs_bytes=one.needs_bytes) for one, answer in answers if answer is not None]
+        self._refused = [*(one for one in self._refused if one.look_again_s is None), *renewed]
         return self._until_next_s(self._rest_left_s())
 
     def _until_next_s(self, rest_s: float) -> float:

@@ -159,6 +159,19 @@ def test_rule_is_asked_again_between_two_polls_and_costs_no_byte(device: Device,
     assert device.served() == OLD.model
 
 
+def test_rule_that_is_asked_again_says_anew_when_to_ask(device: Device, server: StandIn) -> None:
+    configure(device, ALL_DAY)
+    server.entries = [entry(server, OLD)]
+    server.poll_after_s = 3600
+    noon = device.clock.local().replace(year=2030, hour=12, minute=0, second=0)
+    at(device, noon - timedelta(seconds=7))
+    with device.agent() as agent:
+        assert agent.cycle().delay_s == 7
+        at(device, noon)
+        device.clock.ahead_s += 7
+        assert agent.cycle().delay_s == 900
+
+
 def test_hook_that_changes_its_mind_costs_one_poll_a_minute(device: Device, server: StandIn) -> None:
     """It allows when it is asked between polls, and refuses when it comes to the step."""
     whim, script = device.root / "whim", device.root / "may-work"
