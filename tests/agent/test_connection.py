@@ -133,11 +133,12 @@ def test_connection_on_which_more_comes_than_was_asked_for_is_not_used_again(mor
 
 def test_name_of_many_silent_addresses_meets_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, socket.socket() as filling:
-        filling.connect(listener.getsockname())
-        found = socket.getaddrinfo(*listener.getsockname(), type=socket.SOCK_STREAM)
+        port = listener.getsockname()[1]
+        filling.connect(("127.0.0.1", port))
+        found = socket.getaddrinfo("127.0.0.1", port, type=socket.SOCK_STREAM)
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_name, **_kind: found * 20)
         with pytest.raises(TooSlow):
-            Connection("127.0.0.1", listener.getsockname()[1], Meter(0.1, deadline_at=time.monotonic() + 0.5))
+            Connection("127.0.0.1", port, Meter(0.1, deadline_at=time.monotonic() + 0.5))
 
 
 def test_every_byte_above_tls_is_counted() -> None:
