@@ -26,7 +26,8 @@ def examine(config_file: Path, environment: Mapping[str, str]) -> Iterator[Findi
     try:
         config = configuration.load(config_file)
     except WrongConfiguration as error:
-        yield failed("configuration", str(error), "correct it; docs/agent.md describes every key")
+        advice = "correct it" if config_file.exists() else "write it, or name another with --config"
+        yield failed("configuration", str(error), f"{advice}; docs/agent.md describes every key")
         return
     layout = Layout(config.state_dir)
     sections: dict[str, Iterator[Finding]] = {

@@ -61,9 +61,8 @@ def state_directory(config: Config, layout: Layout) -> Iterator[Finding]:
     """Who holds it, whether it is all one user's, and whether what is in it can be read."""
     check = "state-directory"
     if not layout.root.is_dir():
-        yield failed(
-            check, f"{layout.root} is not there", "make it, owned by the agent's user; or start the agent as root once"
-        )
+        advice = f"make it for the agent's user, as in: install -d -o smallfleet {layout.root}"
+        yield failed(check, f"{layout.root} is not there", advice)
         return
     owner = layout.root.stat().st_uid
     strange = next((path for path in _members(layout.root) if path.lstat().st_uid != owner), None)

@@ -185,7 +185,9 @@ def _credentials(config: Config, layout: Layout, answer: Answer | None) -> Findi
         return skipped(check, f"enrolled as {known.device_id}; whether the server takes it cannot be asked")
     if answer.status == 401:
         return failed(
-            check, f"the server does not take device {known.device_id}", "enroll it anew, or undo its revocation"
+            check,
+            f"the server does not take device {known.device_id}: it was revoked, or another server's",
+            f"remove {layout.identity}, then: smallfleet agent enroll --token TOKEN",
         )
     if known.server != config.server:
         return warning(check, f"enrolled with {known.server}, and asks {config.server}", "make sure that is meant")

@@ -88,7 +88,7 @@ def test_text_has_a_line_per_check_and_what_to_do(device: Device, server: StandI
     ended = device.run("doctor")
     assert ended.returncode == examination.EXIT_CODE
     assert "failed   credentials" in ended.stdout
-    assert "-> enroll it anew" in ended.stdout
+    assert f"-> remove {device.layout.identity}, then:" in ended.stdout
     assert "free-disk" in ended.stdout, "a rule that holds something back is named"
 
 
@@ -118,6 +118,12 @@ def test_what_the_server_answers(
     server.problems["poll"] = (status, "some-problem")
     found = links(device)
     assert (found["link-http"].verdict, found["credentials"].verdict) == (http, credentials)
+
+
+def test_device_that_the_server_revoked_is_told_how_to_enroll_anew(device: Device, server: StandIn) -> None:
+    server.problems["poll"] = (401, "unauthenticated")
+    advice = links(device)["credentials"].advice
+    assert advice == f"remove {device.layout.identity}, then: smallfleet agent enroll --token TOKEN"
 
 
 def test_server_that_is_no_http(device: Device) -> None:
@@ -243,6 +249,10 @@ def test_wrong_configuration_is_the_finding(device: Device) -> None:
     code, found = doctor(device)
     assert (code, list(found)) == (examination.EXIT_CODE, ["configuration"])
     assert "bench.tier" in found["configuration"]["detail"]
+    assert found["configuration"]["advice"].startswith("correct it")
+    device.config_file.unlink()
+    _, found = doctor(device)
+    assert found["configuration"]["advice"].startswith("write it")
 
 
 def test_state_that_cannot_be_read(device: Device) -> None:
