@@ -25,8 +25,6 @@ from benchmarks.side_by_side import ROUNDS, as_json, candidates_of, comparisons_
 from benchmarks.table import table
 from benchmarks.tiers import TIER_NAMES, TIERS, Tier
 
-_STARTUP_S = 60.0
-
 EPILOG = "\n".join(
     [
         "tiers (processes, and the least queries and seconds of each):",
@@ -141,7 +139,7 @@ def _measure(
         configuration=_configuration(args),
         providers=tuple(args.provider or DEFAULT_PROVIDERS),
         processes=processes,
-        timeout_s=args.timeout or TIERS[tier].max_duration_s + _STARTUP_S,
+        timeout_s=args.timeout or TIERS[tier].patience_s,
         memory_limit_bytes=args.memory_limit_mib and args.memory_limit_mib * 2**20,
         watts=args.watts,
         artifact=artifact,

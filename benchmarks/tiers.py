@@ -11,6 +11,9 @@ from typing import Literal, get_args
 
 Tier = Literal["smoke", "rapid", "quick", "normal"]
 
+# Until a process measures: its imports, and the model's session on a slow disk.
+_STARTUP_S = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class TierPlan:
@@ -34,6 +37,11 @@ class TierPlan:
     idle_s: float
     energy_window_s: float
     processes: int
+
+    @property
+    def patience_s(self) -> float:
+        """Wall seconds that a process may take: its start, the longest baseline of energy and what is after it, the longest run."""
+        return _STARTUP_S + 2 * max(self.idle_s, self.energy_window_s) + self.max_duration_s
 
 
 TIERS: dict[Tier, TierPlan] = {

@@ -267,6 +267,19 @@ def test_every_tier_cuts_into_five_energy_windows_of_equal_length(plan: TierPlan
     assert plan.min_duration_s / 5 <= plan.energy_window_s
 
 
+def test_longest_baseline_and_run_fit_into_what_a_process_may_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A battery's gauge needs a minute of idle, before a model so slow that its run ends by its deadline."""
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    log = EnergyLog(TIERS["normal"], root=write_tree(tmp_path, battery(power_now=4_000_000)))
+    log.baseline()
+
+    assert sum(slept) > 60
+    assert sum(slept) + log.plan.max_duration_s + 30 < TIERS["normal"].patience_s
+
+
 def test_normal_measures_ten_seconds_idle_and_five_windows_of_ten() -> None:
     assert TIERS["normal"].idle_s >= 10
     assert TIERS["normal"].min_duration_s / 5 >= 10
