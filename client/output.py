@@ -39,8 +39,11 @@ def format_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> st
 def _cell(value: Any) -> str:
     if value is None or value == "":
         return "-"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return number_text(value)
     return str(value)
+
+
+def number_text(value: float) -> str:
+    """A number for a person: whole ones to the last digit, others to six."""
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.6g}"

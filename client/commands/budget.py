@@ -31,7 +31,7 @@ from typing import Any
 from client.connection import add_connection_arguments, connect
 from client.errors import LocalFileError
 from client.options import limit
-from client.output import print_json, print_table
+from client.output import number_text, print_json, print_table
 
 CONFIGURATIONS = ("canonical", "device-default")
 BROKEN = 1
@@ -129,9 +129,9 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _row(variant: str, check: Mapping[str, Any]) -> list[object]:
-    bound = f">= {check['at_least']:g}" if check["at_least"] is not None else None
+    bound = f">= {number_text(check['at_least'])}" if check["at_least"] is not None else None
     if check["at_most"] is not None:
-        bound = f"<= {check['at_most']:g}"
+        bound = f"<= {number_text(check['at_most'])}"
     wanted = {None: None, True: "yes", False: "no"}[check["meets_wanted"]]
     where = (check["device_class"] or "no class") if check["by_devices"] else "file"
     devices = f"{check['devices']} ({check['devices_beyond']} beyond)" if check["by_devices"] else None

@@ -5,6 +5,8 @@ import subprocess
 import sys
 import termios
 
+import pytest
+
 from client.output import format_table
 
 
@@ -16,6 +18,13 @@ def test_table_aligns_numbers_right_and_shows_absence_as_a_dash() -> None:
         "gate-7  1,234,567   0.25",
         "pi              -      -",
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(8388608.0, "8,388,608"), (15.0, "15"), (0.0, "0"), (0.98333333, "0.983333")]
+)
+def test_whole_number_is_shown_to_its_last_digit(value: float, text: str) -> None:
+    assert format_table(("limit",), [(value,)]).split()[-1] == text
 
 
 def test_empty_table_has_its_headers() -> None:
