@@ -111,11 +111,11 @@ class Spending:
 
 
 def read(path: Path) -> Day | None:
-    """The day on disk; `None` when there is none or it is damaged."""
+    """The day on disk; `None` when there is none, or it is damaged or cannot be read."""
     try:
         document: Any = wire.parse_json(path.read_bytes(), path.name)
         spent = Spent(int(document["spent"]["any_bytes"]), int(document["spent"]["metered_bytes"]))
         at = Instant(str(document["at"]["boot_id"]), float(document["at"]["uptime_s"]))
         return Day(str(document["date"]), at, float(document["ran_s"]), spent)
-    except (FileNotFoundError, WireInvalid, KeyError, TypeError, ValueError):
+    except (OSError, WireInvalid, KeyError, TypeError, ValueError, OverflowError):
         return None

@@ -6,6 +6,7 @@ without its event, and no event without its change. `current` is not in the docu
 """
 
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
@@ -198,7 +199,7 @@ def from_json(content: bytes) -> State:
             lines=MappingProxyType({model: _line(one) for model, one in document["lines"].items()}),
             heard=_heard(document["heard"]),
             facts=_facts(document["facts"]),
-            events=tuple(document["events"]),
+            events=tuple(map(_event, document["events"])),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WireInvalid(f"state is damaged: {error!r}") from error
@@ -295,6 +296,13 @@ def _refusal(document: Mapping[str, Any] | None) -> Refusal | None:
     return Refusal(str(document["rule"]), str(document["detail"]), Instant(**document["since"]))
 
 
+def _event(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An event by which a file can be named."""
+    uuid.UUID(str(document["attempt"]))
+    int(document["seq"])
+    return document
+
+
 def _heard(document: Mapping[str, Any] | None) -> Heard | None:
     if document is None:
         return None
@@ -302,7 +310,7 @@ def _heard(document: Mapping[str, Any] | None) -> Heard | None:
         said=str(document["said"]),
         etag=wire.parse_etag(document["etag"]),
         poll_after_s=float(document["poll_after_s"]),
-        installations=tuple(document["installations"]),
+        installations=tuple(map(dict, document["installations"])),
     )
 
 

@@ -418,3 +418,14 @@ def test_device_whose_disk_cannot_note_the_day_still_polls(device: Device, serve
         agent.gate.spending.charge(1 << 20, metered=False)  # more than is noted at once
         disk.inject("erofs@1+")
         assert agent.cycle().exit_code == 0
+
+
+def test_count_of_the_day_that_cannot_be_read_does_not_keep_the_device_from_the_server(
+    device: Device, server: StandIn
+) -> None:
+    server.entries = [entry(server, OLD)]
+    device.layout.day.symlink_to("/proc/self/mem")  # EIO, as from a worn flash
+    assert device.cycle().exit_code == 0
+    assert device.served() == OLD.model
+    assert not device.layout.day.is_symlink(), "written anew"
+    assert device.run("status").returncode == 0

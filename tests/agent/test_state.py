@@ -5,8 +5,11 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+import pytest
+
 from agent import state
 from agent.clock import Instant
+from agent.errors import WireInvalid
 from agent.state import LineState, Pending, Setback, Stage, State
 from agent.wire import Blob, Offer, Target, Tolerances, Way
 
@@ -77,3 +80,17 @@ def test_document_of_an_earlier_version_is_read() -> None:
     assert line.pending is not None
     assert (line.pending.stage, line.pending.shadow_runs, line.pending.health_runs) == (Stage.CHECKED, 0, 0)
     assert (line.previous, line.verified, line.damaged, line.refused) == (OLD, None, None, None)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"events": [7]},
+        {"events": [{"attempt": "x", "seq": 0}]},
+        {"heard": {"said": "x", "etag": None, "poll_after_s": 60, "installations": [7]}},
+        {"lines": {"digits": None}},
+    ],
+)
+def test_document_that_is_json_and_no_state_is_damaged(damage: dict[str, object]) -> None:
+    with pytest.raises(WireInvalid):
+        state.from_json(json.dumps(EARLIER | damage).encode())
