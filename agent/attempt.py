@@ -129,7 +129,7 @@ class Line:
                 self._begin(target, rollout)
             case decisions.Abandon(reason):
                 stage = STAGE_NAMES[self.record.pending.stage]
-                self.record.abandon(Setback(stage, reason, "the server wants otherwise"))
+                self.record.abandon(Setback(stage, reason, "another target is wanted"))
             case decisions.TryOffer(offer, instead_of):
                 self._try(offer, instead_of)
             case decisions.Fetch():

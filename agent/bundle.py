@@ -34,7 +34,9 @@ class Bundle:
         self._layout = layout
         try:
             self._tar = tarfile.open(path, "r:")  # noqa: SIM115 - closed by __exit__
-        except (OSError, tarfile.TarError) as error:
+        except OSError as error:
+            raise BundleInvalid("bundle-unreadable", f"{path} cannot be read: {error.strerror}") from error
+        except tarfile.TarError as error:
             raise BundleInvalid("bundle-unreadable", f"{path} is no uncompressed tar: {error}") from error
         self._members: dict[str, tarfile.TarInfo] = {}
 

@@ -179,7 +179,7 @@ class Agent:
         self._collect()
         log.info("bundle_done", extra={"model": entry.model, "ended": type(action).__name__})
         if isinstance(action, Refused):
-            raise RuleRefused(f"{action.rule}: {action.detail}")
+            raise RuleRefused(f"{action.rule}: {action.detail}; the same command goes on another time")
         return Outcome(0.0, StepFailed.exit_code if self._gave_up else 0)
 
     def _cycle(self) -> float:

@@ -393,6 +393,9 @@ def test_bundle_obeys_the_owners_rules_but_those_of_the_link(device: Device, ser
     held = device.run("install", str(path))
     assert held.returncode == 10, held.stderr
     assert "quiet-hours" in held.stderr
+    assert "the same command goes on another time" in held.stderr
+    missing = device.run("install", "/does/not/exist")
+    assert (missing.returncode, "cannot be read: No such file" in missing.stderr) == (7, True)
     assert device.current() is None
     insisted = device.run("install", "--now", str(path))
     assert insisted.returncode == 0, insisted.stderr
