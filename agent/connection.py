@@ -104,6 +104,11 @@ class Connection:
                 self._secure = security.context.wrap_socket(
                     self._socket, server_hostname=name, session=security.resumed
                 )
+            except ConnectionError as error:
+                self._socket.close()
+                raise ssl.SSLError(
+                    f"the handshake was cut off: {error}"
+                ) from error  # not by the link: maybe for the session
             except BaseException:
                 self._socket.close()
                 raise

@@ -1,13 +1,15 @@
 """TLS: the server is believed only by its certificate, and never left for plain HTTP."""
 
+import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import agent.http
-from agent.errors import RedirectRefused
+from agent.errors import RedirectRefused, ServerUnavailable
 from agent.http import Client
 from tests.agent.device import Device, SteadyClock, entry
 from tests.agent.models import release
@@ -87,6 +89,30 @@ def test_certificate_is_looked_at_anew_once_a_day(
     for _poll in range(2):
         client.call("GET", "poll")
         client.close()
+    assert secure.resumed == [False, False]
+
+
+def test_session_with_which_the_handshake_is_cut_off_is_not_offered_again(secure: StandIn, certificate: Path) -> None:
+    secure.said = {}
+    client = Client(secure.url, CREDENTIAL, ca_file=certificate)
+    client.call("GET", "poll")
+    client.close()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def cut() -> None:
+            peer, _ = listener.accept()
+            peer.recv(1)
+            peer.close()  # with bytes unread: a reset
+
+        thread = threading.Thread(target=cut)
+        thread.start()
+        client.server = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(ServerUnavailable):
+            client.call("GET", "poll")
+        thread.join()
+    client.server = secure.url
+    client.call("GET", "poll")
+    client.close()
     assert secure.resumed == [False, False]
 
 
