@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.proxy import Candidate, Comparison, Estimate, compare, measured_of, proxies_of, sentence
 from benchmarks.report import Absent, Maybe
-from benchmarks.table import duration
+from benchmarks.table import duration, millijoules
 
 # Rounds without --processes: from six on the interval of a median needs no assumption about its spread.
 ROUNDS = 6
@@ -115,7 +115,7 @@ def _row(candidate: Candidate, reports: Sequence[Mapping[str, Any]]) -> tuple[st
         candidate.id,
         _said(proxies["size_bytes"], lambda figure: f"{figure.mid / 1e6:.3f} MB"),
         _said(proxies["macs"], lambda figure: f"{figure.mid / 1e6:.1f} M"),
-        _said(proxies["analytic_j"], lambda figure: f"{figure.low * 1e3:.3g} to {figure.high * 1e3:.3g} mJ"),
+        _said(proxies["analytic_j"], lambda figure: millijoules(figure.low, figure.high)),
         _said(
             metrics["p50_latency_ns"],
             lambda figure: f"{duration(figure.mid)} ({duration(figure.low)} to {duration(figure.high)})",

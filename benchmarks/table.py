@@ -141,8 +141,14 @@ def _static(static: Mapping[str, Any]) -> str:
 def _analytic(analytic: Mapping[str, Any]) -> str:
     newer = analytic.get("at_7nm")
     bounds = {"45 nm": analytic["e_total_j"], **({"7 nm": newer["e_total_j"]} if newer else {})}
-    said = [f"{low * 1e3:.3g} to {high * 1e3:.3g} mJ at {node}" for node, (low, high) in bounds.items()]
+    said = [f"{millijoules(low, high)} at {node}" for node, (low, high) in bounds.items()]
     return f"at least {', '.join(said)}, on an assumed chip, not measured"
+
+
+def millijoules(low: float, high: float) -> str:
+    """Bounds in joules as millijoules; bounds that do not differ in what is shown stand once."""
+    first, last = f"{low * 1e3:.3g}", f"{high * 1e3:.3g}"
+    return f"{first} mJ" if first == last else f"{first} to {last} mJ"
 
 
 def duration(value: float) -> str:

@@ -4,6 +4,7 @@ import pytest
 
 from benchmarks.energy.analytic import analytic_block
 from benchmarks.report import Absent
+from benchmarks.table import millijoules
 
 
 def _static(**macs: int) -> dict[str, object]:
@@ -48,3 +49,10 @@ def test_dtype_that_only_one_table_knows_leaves_the_other_absent() -> None:
 def test_unknown_dtype_or_peak_gives_no_figure() -> None:
     assert isinstance(analytic_block(_static(float64_float64=1)), Absent)
     assert isinstance(analytic_block({**_static(float32_float32=1), "peak_activation_bytes": None}), Absent)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"), [(0.98e-6, 0.98e-6, "0.00098 mJ"), (6.2e-4, 1.1e-3, "0.62 to 1.1 mJ"), (0, 0, "0 mJ")]
+)
+def test_bounds_that_are_one_figure_are_shown_once(low: float, high: float, text: str) -> None:
+    assert millijoules(low, high) == text
