@@ -59,9 +59,18 @@ def read(config: Config) -> Pulse | None:
         document: Any = wire.parse_json(path_of(config).read_bytes(), "pulse")
         polled = document["polled"]
         return Pulse(
-            None if polled is None else Polled(**{**polled, "at": Instant(**polled["at"])}),
-            Instant(**document["rests_since"]),
+            None if polled is None else _polled(polled),
+            _instant(document["rests_since"]),
             float(document["rests_for_s"]),
         )
     except (OSError, WireInvalid, KeyError, TypeError, ValueError):
         return None
+
+
+def _polled(document: Any) -> Polled:
+    words = (str(document[name]) for name in ("wall_time", "result", "detail"))
+    return Polled(_instant(document["at"]), *words)
+
+
+def _instant(document: Any) -> Instant:
+    return Instant(str(document["boot_id"]), float(document["uptime_s"]))

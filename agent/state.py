@@ -309,7 +309,7 @@ def _heard(document: Mapping[str, Any] | None) -> Heard | None:
     return Heard(
         said=str(document["said"]),
         etag=wire.parse_etag(document["etag"]),
-        poll_after_s=float(document["poll_after_s"]),
+        poll_after_s=wire.parse_poll_after_s(document["poll_after_s"]),
         installations=tuple(map(dict, document["installations"])),
     )
 

@@ -105,7 +105,7 @@ def parse_poll_answer(document: object, *, models: Collection[str], max_artifact
         WireInvalid: the answer as a whole is none.
     """
     answer = _object(document, "answer")
-    poll_after_s = _number(answer.get("poll_after_s"), "poll_after_s", most=MAX_NUMBER)
+    poll_after_s = parse_poll_after_s(answer.get("poll_after_s"))
     listed = answer.get("installations")
     if not isinstance(listed, list):
         raise WireInvalid("installations must be a list")
@@ -119,7 +119,7 @@ def parse_poll_answer(document: object, *, models: Collection[str], max_artifact
         else:
             if entry is not None:
                 entries[entry.model] = entry
-    return PollAnswer(min(poll_after_s, MAX_POLL_AFTER_S), entries, tuple(refused))
+    return PollAnswer(poll_after_s, entries, tuple(refused))
 
 
 def parse_entry(document: object, *, models: Collection[str], max_artifact_bytes: int) -> Entry | None:
@@ -196,6 +196,15 @@ def parse_sha256(value: object) -> str:
     if not isinstance(value, str) or not SHA256.fullmatch(value):
         raise WireInvalid(f"sha256 must be 64 lower-case hex digits, is {_shown(value)}")
     return value
+
+
+def parse_poll_after_s(value: object) -> float:
+    """Narrow a value to seconds until the next poll, a day at most.
+
+    Raises:
+        WireInvalid: it is no number of seconds.
+    """
+    return min(_number(value, "poll_after_s", most=MAX_NUMBER), MAX_POLL_AFTER_S)
 
 
 def parse_rollout(value: object) -> str | None:

@@ -88,6 +88,7 @@ def test_document_of_an_earlier_version_is_read() -> None:
         {"events": [7]},
         {"events": [{"attempt": "x", "seq": 0}]},
         {"heard": {"said": "x", "etag": None, "poll_after_s": 60, "installations": [7]}},
+        {"heard": {"said": "x", "etag": None, "poll_after_s": float("inf"), "installations": []}},
         {"lines": {"digits": None}},
     ],
 )

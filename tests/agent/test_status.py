@@ -101,7 +101,9 @@ def test_pulse_of_another_boot_or_of_nobody_is_not_believed(device: Device) -> N
     assert 0 < found["next_in_s"] <= 60
     pulse.write(device.config, Pulse(polled, Instant("another boot", now.uptime_s), 60))
     assert here(device)["polled"] is None
-    for content in (b"", b"{}", b"[]", b'{"polled": 5, "rests_since": {}, "rests_for_s": 1}'):
+    nobodys = b'{"polled": null, "rests_since": {"boot_id": "%b", "uptime_s": "x"}, "rests_for_s": 1}'
+    wrong = (b'{"polled": 5, "rests_since": {}, "rests_for_s": 1}', nobodys % now.boot_id.encode())
+    for content in (b"", b"{}", b"[]", *wrong):
         path.write_bytes(content)
         assert here(device)["polled"] is None
 
