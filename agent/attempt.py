@@ -131,7 +131,7 @@ class Line:
                 stage = STAGE_NAMES[self.record.pending.stage]
                 self.record.abandon(Setback(stage, reason, "another target is wanted"))
             case decisions.TryOffer(offer, instead_of):
-                self._try(offer, instead_of)
+                self.record.take_offer(offer, instead_of)
             case decisions.Fetch():
                 return self._fetch()
             case decisions.Apply():
@@ -181,21 +181,6 @@ class Line:
         told = MappingProxyType(self.layout.all_received_bytes())
         self.record.advance(Pending(str(uuid.uuid4()), rollout, target, self.clock.now(), accounted=told))
 
-    def _try(self, offer: Offer, instead_of: Way | None) -> None:
-        pending = self.record.pending
-        stage = Stage.FETCHED if offer.way is Way.PREVIOUS else Stage.CHOSEN
-        event: Event = ("started", {"from": self.record.state.current, "way": offer.way})
-        if instead_of is not None:
-            reason = pending.setback.reason if pending.setback else "unknown"
-            event = ("fallback", {"from": instead_of, "to": offer.way, "reason": reason})
-        self.record.advance(replace(pending, offer=offer, stage=stage), event)
-
-    def _fail_offer(self, setback: Setback) -> None:
-        """Back to the choice, without this way."""
-        pending = self.record.pending
-        failed = (*pending.failed_offers, self.record.offer.sha256)
-        self.record.advance(replace(pending, stage=Stage.NEW, failed_offers=failed, setback=setback))
-
     def _fetch(self) -> Refused | None:
         self.fetching.check_room()
         try:
@@ -213,7 +198,7 @@ class Line:
         try:
             self.fetching.bring_offer()
         except NotGiven as refused:
-            self._fail_offer(refused.setback)
+            self.record.fail_offer(refused.setback)
             return
         self.record.advance(replace(self.record.pending, stage=Stage.FETCHED))
 
@@ -225,7 +210,7 @@ class Line:
         try:
             built = self._build(offer)
         except ApplyFailed as error:
-            self._fail_offer(Setback("apply", error.reason, error.detail))
+            self.record.fail_offer(Setback("apply", error.reason, error.detail))
             return
         pending = self.record.pending
         if built is None:

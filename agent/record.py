@@ -9,8 +9,8 @@ from typing import Any
 from agent.clock import Clock
 from agent.keeping import Keeper
 from agent.policy import Refused
-from agent.state import Failure, LineState, Pending, Refusal, Setback
-from agent.wire import Offer
+from agent.state import Failure, LineState, Pending, Refusal, Setback, Stage
+from agent.wire import Offer, Way
 
 MAX_FAILURES_KEPT = 8
 MAX_DETAIL = 500
@@ -77,6 +77,22 @@ class Record:
         except BaseException:
             self.advance(before)
             raise
+
+    def take_offer(self, offer: Offer, instead_of: Way | None) -> None:
+        """Go this way, instead of the one that failed before it, if one did."""
+        pending = self.pending
+        stage = Stage.FETCHED if offer.way is Way.PREVIOUS else Stage.CHOSEN
+        event: Event = ("started", {"from": self.state.current, "way": offer.way})
+        if instead_of is not None:
+            reason = pending.setback.reason if pending.setback else "unknown"
+            event = ("fallback", {"from": instead_of, "to": offer.way, "reason": reason})
+        self.advance(replace(pending, offer=offer, stage=stage), event)
+
+    def fail_offer(self, setback: Setback) -> None:
+        """Back to the choice, without this way."""
+        pending = self.pending
+        failed = (*pending.failed_offers, self.offer.sha256)
+        self.advance(replace(pending, stage=Stage.NEW, failed_offers=failed, setback=setback))
 
     def give_up(self, setback: Setback, *events: Event, permanent: bool, keep: bool = False) -> None:
         """Close the attempt, after these events, and remember why, so that it is not begun again at once, or at all.

@@ -17,7 +17,7 @@ from agent.fetching import CONTRACT, SAMPLE_SET, NotGiven
 from agent.policy import LookAt, Refused
 from agent.record import Event, Record
 from agent.state import UNASKED, DueBenchmark, Pending, Setback, Stage
-from agent.wire import Blob, Entry, Offer, Way
+from agent.wire import Blob, Entry, Way
 from client.simulate.clock import VirtualClock
 from client.simulate.disk import Disk
 from client.simulate.fetching import LinkSource
@@ -80,7 +80,7 @@ class VirtualLine:
                 stage = STAGE_NAMES[record.pending.stage]
                 record.abandon(Setback(stage, reason, "the server wants otherwise"))
             case decisions.TryOffer(offer, instead_of):
-                self._try(offer, instead_of)
+                self.record.take_offer(offer, instead_of)
             case decisions.Fetch():
                 self._fetch()
             case decisions.Apply():
@@ -98,21 +98,6 @@ class VirtualLine:
             case Idle() | WaitForDelta():
                 pass
 
-    def _try(self, offer: Offer, instead_of: Way | None) -> None:
-        pending = self.record.pending
-        stage = Stage.FETCHED if offer.way is Way.PREVIOUS else Stage.CHOSEN
-        event: Event = ("started", {"from": self.record.state.current, "way": offer.way})
-        if instead_of is not None:
-            reason = pending.setback.reason if pending.setback else "unknown"
-            event = ("fallback", {"from": instead_of, "to": offer.way, "reason": reason})
-        self.record.advance(replace(pending, offer=offer, stage=stage), event)
-
-    def _fail_offer(self, setback: Setback) -> None:
-        """Back to the choice, without this way."""
-        pending = self.record.pending
-        failed = (*pending.failed_offers, self.record.offer.sha256)
-        self.record.advance(replace(pending, stage=Stage.NEW, failed_offers=failed, setback=setback))
-
     def _fetch(self) -> None:
         target, offer = self.record.pending.target, self.record.offer
         try:
@@ -125,7 +110,7 @@ class VirtualLine:
         try:
             self._bring(Blob(offer.sha256, offer.size_bytes), offer.way)
         except NotGiven as refused:
-            self._fail_offer(refused.setback)
+            self.record.fail_offer(refused.setback)
             return
         self.record.advance(replace(self.record.pending, stage=Stage.FETCHED))
 
@@ -168,7 +153,9 @@ class VirtualLine:
         seconds = pending.target.size_bytes / APPLIED_BYTES_PER_S
         self.clock.advance(seconds)
         if self.fate.patches_fail and offer.way is not Way.RAW:
-            self._fail_offer(Setback("apply", "decoder-crashed", "simulated: no patch can be applied on this device"))
+            self.record.fail_offer(
+                Setback("apply", "decoder-crashed", "simulated: no patch can be applied on this device")
+            )
             return
         self.disk.models.add(pending.target.sha256)
         detail = {"way": offer.way, "duration_s": round(seconds, 3), "peak_memory_bytes": None}
