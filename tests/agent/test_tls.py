@@ -1,7 +1,6 @@
 """TLS: the server is believed only by its certificate, and never left for plain HTTP."""
 
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 import agent.http
 from agent.errors import RedirectRefused, ServerUnavailable
 from agent.http import Client
+from benchmarks.load.tls_front import make_certificate
 from tests.agent.device import Device, SteadyClock, entry
 from tests.agent.models import release
 from tests.agent.standin import CREDENTIAL, StandIn, stand_in
@@ -21,15 +21,7 @@ OLD = release(1)
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for 127.0.0.1 with its key, in one file."""
-    folder = tmp_path_factory.mktemp("tls")
-    key, pem = folder / "key.pem", folder / "server.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(pem)],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    pem.write_text(pem.read_text() + key.read_text())
-    return pem
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
