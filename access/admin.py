@@ -7,7 +7,8 @@ from django.contrib.auth import admin as _djangos_own  # noqa: F401 - registers 
 from django.contrib.auth.models import Group, User
 from django.http import HttpRequest
 
-from access.models import ApiToken, AuditRecord, Membership
+from access.audit.models import AuditRecord, AuditSeal
+from access.models import ApiToken, Grant, Identity
 
 
 class ReadOnlyAdmin(admin.ModelAdmin[Any]):
@@ -39,9 +40,19 @@ class UserAdmin(ReadOnlyAdmin):
 class AuditRecordAdmin(ReadOnlyAdmin):
     """Who did what."""
 
-    list_display = ["at", "actor", "action", "subject"]
+    list_display = ["at", "actor", "action", "subject", "address"]
     list_filter = ["action"]
     search_fields = ["actor", "subject"]
+    show_full_result_count = False
+
+
+@admin.register(AuditSeal)
+class AuditSealAdmin(ReadOnlyAdmin):
+    """The chain of the audit record."""
+
+    list_display = ["position", "record", "sha256"]
+    list_select_related = ["record"]
+    show_full_result_count = False
 
 
 @admin.register(ApiToken)
@@ -52,8 +63,17 @@ class ApiTokenAdmin(ReadOnlyAdmin):
     exclude = ["token_sha256"]
 
 
-@admin.register(Membership)
-class MembershipAdmin(ReadOnlyAdmin):
-    """People and their roles."""
+@admin.register(Grant)
+class GrantAdmin(ReadOnlyAdmin):
+    """People, their roles, and where they have them."""
 
-    list_display = ["user", "role"]
+    list_display = ["user", "role", "model_line", "group", "source"]
+    list_select_related = ["user"]
+
+
+@admin.register(Identity)
+class IdentityAdmin(ReadOnlyAdmin):
+    """Who people are to the identity provider."""
+
+    list_display = ["user", "issuer", "subject"]
+    list_select_related = ["user"]

@@ -7,7 +7,13 @@
     ├── InvalidInput             400  field errors
     ├── LengthRequired           411
     ├── BodyTooLarge             413
+    ├── TooManyRequests          429  a rate limit; Retry-After says when to ask again
     ├── TokenScopeInvalid        400
+    ├── GrantInvalid             400
+    ├── LoginRefused             403  by the identity provider, or after it
+    ├── ProviderUnavailable      502
+    ├── PersonTaken              409
+    ├── LastAdmin                409
     ├── NotMigrated              503  the database has no tables yet
     └── (registry.errors and fleet.errors continue the tree)
 
@@ -89,12 +95,60 @@ class BodyTooLarge(ProblemError):
     status = 413
 
 
+class TooManyRequests(ProblemError):
+    """Somebody asks more often than the server's settings allow."""
+
+    slug = "too-many-requests"
+    title = "Too many requests"
+    status = 429
+
+
 class TokenScopeInvalid(ProblemError):
     """A token cannot be given more than its owner may do."""
 
     slug = "token-scope-invalid"
     title = "The token's scopes are not valid"
     status = 400
+
+
+class LoginRefused(ProblemError):
+    """The identity provider, or this server after it, does not let somebody in."""
+
+    slug = "login-refused"
+    title = "You are not logged in"
+    status = 403
+
+
+class ProviderUnavailable(ProblemError):
+    """The identity provider does not answer, or not as the one that is configured."""
+
+    slug = "provider-unavailable"
+    title = "The identity provider does not answer"
+    status = 502
+
+
+class GrantInvalid(ProblemError):
+    """A grant that cannot be read, or a role that cannot be restricted like that."""
+
+    slug = "grant-invalid"
+    title = "The grant is not valid"
+    status = 400
+
+
+class PersonTaken(ProblemError):
+    """There is a person of this name already."""
+
+    slug = "person-taken"
+    title = "The name is taken"
+    status = 409
+
+
+class LastAdmin(ProblemError):
+    """Without an active admin nobody could make another."""
+
+    slug = "last-admin"
+    title = "The last admin stays"
+    status = 409
 
 
 class NotMigrated(ProblemError):

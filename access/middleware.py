@@ -3,11 +3,13 @@
 import logging
 from collections.abc import Callable
 
-from django.core.exceptions import BadRequest
+from csp.middleware import CSPMiddleware
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 
-from access.errors import NotMigrated
+from access.addresses import origin_of, work_from
+from access.errors import InvalidInput, NotMigrated
 from access.problems import problem_response
 
 log = logging.getLogger(__name__)
@@ -19,9 +21,16 @@ PAGE_HEADERS = (
     "X-Content-Type-Options",
     "Referrer-Policy",
     "Cross-Origin-Opener-Policy",
+    "Strict-Transport-Security",
     "Vary",
     "Allow",
+    "X-Request-ID",
 )
+
+
+def is_device(request: HttpRequest) -> bool:
+    """Whether the request comes with a device's credential, good or not."""
+    return str(request.META.get("HTTP_AUTHORIZATION", "")).startswith("Bearer sfd_")
 
 
 class LeanDeviceApiMiddleware:
@@ -33,13 +42,76 @@ class LeanDeviceApiMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answer, without the page headers where a device asked."""
         response = self.get_response(request)
-        if request.META.get("HTTP_AUTHORIZATION", "").startswith("Bearer sfd_"):
+        if is_device(request):
             for name in PAGE_HEADERS:
                 response.headers.pop(name, None)
             if response.status_code == 304:
                 response.headers.pop("Content-Length", None)
                 response.headers.pop("Content-Type", None)
         return response
+
+
+class OriginMiddleware:
+    """Lets audit records and log lines say from where and in which request, and tells the client the number of its request."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer, with the request's number."""
+        origin = origin_of(request)
+        with work_from(origin):
+            response = self.get_response(request)
+        response.headers["X-Request-ID"] = origin.request_id
+        return response
+
+
+# Of what a page could ask a browser for, ours ask nothing.
+PERMISSIONS_POLICY = ", ".join(
+    f"{feature}=()"
+    for feature in (
+        "accelerometer",
+        "camera",
+        "display-capture",
+        "geolocation",
+        "gyroscope",
+        "hid",
+        "magnetometer",
+        "microphone",
+        "midi",
+        "payment",
+        "publickey-credentials-get",
+        "screen-wake-lock",
+        "serial",
+        "usb",
+    )
+)
+
+
+class PageHeadersMiddleware:
+    """Says to browsers what Django's and CSP's own middleware do not: no devices, no embedding by others, nothing private on a disk."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer; a view's own word on caching stands."""
+        response = self.get_response(request)
+        if is_device(request):
+            return response
+        response.headers.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
+        response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        if response.headers.get("Content-Type", "").startswith("text/html"):
+            response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+class PagePolicyMiddleware(CSPMiddleware):
+    """The content security policy, without the work and the bytes for devices."""
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        """Add the policy."""
+        return response if is_device(request) else super().process_response(request, response)
 
 
 class BodilessHeadMiddleware:
@@ -58,15 +130,17 @@ class BodilessHeadMiddleware:
 
 
 class NulRefusedMiddleware:
-    """Refuses an address with a NUL character: PostgreSQL takes none in any text, so every lookup by it would end in a defect's answer."""
+    """Refuses an address or a cookie with a NUL character: PostgreSQL takes none in any text, so a lookup by it would end in a defect's answer."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Answer, or raise what Django's handler of bad requests turns into a problem."""
+        """Answer; the refusal is no exception, whose traceback would fill the log."""
         if "\0" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
-            raise BadRequest("the address has a NUL character")
+            return problem_response(request, InvalidInput("the address has a NUL character"))
+        if any("\0" in value for value in request.COOKIES.values()):  # in quotes a cookie may write it as \000
+            return problem_response(request, InvalidInput("a cookie has a NUL character"))
         return self.get_response(request)
 
 

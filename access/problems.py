@@ -26,7 +26,6 @@ _DRF_SLUGS: dict[type[drf.APIException], tuple[str, str]] = {
     drf.MethodNotAllowed: ("method-not-allowed", "The method is not allowed here"),
     drf.NotAcceptable: ("not-acceptable", "No answer of the wanted media type"),
     drf.UnsupportedMediaType: ("unsupported-media-type", "The body's media type is not read here"),
-    drf.Throttled: ("throttled", "Too many requests"),
 }
 
 
@@ -53,9 +52,6 @@ def _drf_problem(error: drf.APIException) -> ProblemError:
     slug, title = _DRF_SLUGS.get(type(error), ("request-refused", "The request was refused"))
     problem = ProblemError(str(error.detail))
     problem.slug, problem.title, problem.status = slug, title, error.status_code
-    wait = getattr(error, "wait", None)
-    if wait is not None:
-        problem.headers["Retry-After"] = str(int(wait) + 1)
     return problem
 
 

@@ -1,8 +1,7 @@
-"""The verbs that write: tokens, roles, the audit record."""
+"""The verbs that write: tokens and the audit record. Those on people are in `access.people`."""
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
@@ -10,60 +9,89 @@ from django.db import transaction
 from django.utils import timezone
 
 from access import tokens
-from access.actors import Actor, scopes_of_user
-from access.errors import NotFound, PermissionRefused, TokenScopeInvalid
-from access.models import ApiToken, AuditRecord, Membership, Role, Scope
-
-
-def record_audit(*, actor: Actor, action: str, subject: str, detail: dict[str, Any] | None = None) -> None:
-    """Write down who did what. Call it in the transaction of the change, so that neither stands without the other."""
-    AuditRecord.objects.create(actor=actor.label, action=action, subject=subject, detail=detail or {})
-
-
-@transaction.atomic
-def create_person(*, actor: Actor, username: str, password: str, role: Role) -> User:
-    """Create a person with one role."""
-    user = User.objects.create_user(username=username, password=password)
-    # Django's own admin is read-only here, and open to admins alone.
-    user.is_staff = user.is_superuser = role == Role.ADMIN
-    user.save(update_fields=["is_staff", "is_superuser"])
-    Membership.objects.create(user=user, role=role)
-    record_audit(actor=actor, action="create_person", subject=username, detail={"role": role.value})
-    return user
+from access.actors import Actor, permits_of_token, permits_of_user
+from access.audit.recording import record_audit
+from access.errors import NotFound, PermissionRefused, TokenScopeInvalid, Unauthenticated
+from access.grants import EVERY, Permit, narrowed
+from access.models import ApiToken
 
 
 @transaction.atomic
 def create_token(
-    *, actor: Actor, user: User, name: str, scopes: Collection[str], expires_at: datetime | None = None
+    *,
+    actor: Actor,
+    user: User,
+    name: str,
+    scopes: Collection[str],
+    expires_at: datetime | None = None,
+    model_lines: Collection[str] = (),
+    groups: Collection[str] = (),
 ) -> tuple[ApiToken, str]:
     """Create an API token; returns it and its secret, which is never to be had again.
 
-    One that is made with a token may do no more than that token, and does not outlive it: whoever steals a small token must not make a big one of it.
+    It has of its owner's grants what lies within its scopes and, where any are named, its model lines and groups. One that is made with a token may
+    do no more than that token, and ends with it at the latest: whoever steals a token must not make a bigger or a longer one of it.
 
     Raises:
-        TokenScopeInvalid: a scope does not exist, or is more than the owner's role, or the token that asks, allows.
+        Unauthenticated: the token that asks was revoked at this moment.
+        TokenScopeInvalid: a scope, model line or group is more than the owner's grants, or the token that asks, allow.
     """
-    allowed = scopes_of_user(user)
-    if actor.kind == "token":
-        allowed &= actor.scopes
-        expires_at = _earlier(expires_at, ApiToken.objects.get(pk=actor.id).expires_at)
-    unknown = set(scopes) - set(Scope.values)
-    beyond = set(scopes) - unknown - allowed
-    if unknown or beyond or not scopes:
-        raise TokenScopeInvalid(
-            f"choose one or more of {sorted(allowed)}; unknown: {sorted(unknown)}, beyond what {actor.label} may give: {sorted(beyond)}"
-        )
+    allowed, lines, within = permits_of_user(user), sorted(set(model_lines)), sorted(set(groups))
+    maker = _locked_maker(actor) if actor.kind == "token" else None
+    if maker is not None:
+        allowed, expires_at = actor.permits, _earlier(expires_at, maker.expires_at)
+        # What the maker is narrowed to, the new one is too: their owner may get more later.
+        lines, within = lines or maker.model_lines, within or maker.groups
+    _check_within(allowed, scopes, lines, within)
     secret = tokens.new_secret(tokens.PERSON_PREFIX)
     token = ApiToken.objects.create(
-        user=user, name=name, token_sha256=tokens.digest(secret), scopes=sorted(set(scopes)), expires_at=expires_at
+        user=user,
+        name=name,
+        token_sha256=tokens.digest(secret),
+        scopes=sorted(set(scopes)),
+        model_lines=lines,
+        groups=within,
+        made_with=maker,
+        expires_at=expires_at,
     )
-    record_audit(
-        actor=actor,
-        action="create_token",
-        subject=str(token.id),
-        detail={"name": name, "scopes": token.scopes, "owner": user.username},
-    )
+    after = {
+        "name": name,
+        "owner": user.username,
+        "scopes": token.scopes,
+        "model_lines": lines,
+        "groups": within,
+        "expires_at": expires_at,
+    }
+    record_audit(actor=actor, action="create_token", subject=str(token.id), after=after)
     return token, secret
+
+
+def _locked_maker(actor: Actor) -> ApiToken:
+    """The token that asks; whoever ends it meanwhile waits, and ends the new one too."""
+    maker = ApiToken.objects.select_for_update().filter(pk=actor.id, revoked_at=None).first()
+    if maker is None:
+        raise Unauthenticated("the token is wrong, expired or revoked")
+    return maker
+
+
+def _check_within(
+    permits: Collection[Permit], scopes: Collection[str], model_lines: Collection[str], groups: Collection[str]
+) -> None:
+    """Let only a wish pass of which every part is allowed somewhere.
+
+    Raises:
+        TokenScopeInvalid: names what is not.
+    """
+    left = narrowed(permits, scopes=scopes, model_lines=model_lines, groups=groups)
+    beyond = {
+        "scopes": set(scopes) - {scope for permit in left for scope in permit.scopes},
+        "model lines": set(model_lines) - {permit.model_line for permit in left},
+        "groups": set(groups) - {permit.group for permit in left},
+    }
+    if not scopes or any(beyond.values()):
+        said = "; ".join(f"{what}: {', '.join(sorted(names))}" for what, names in beyond.items() if names)
+        allowed = ", ".join(map(str, permits)) or "nothing"
+        raise TokenScopeInvalid(f"beyond what may be given: {said or 'no scope is named'}; allowed is {allowed}")
 
 
 def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
@@ -77,12 +105,43 @@ def revoke_token(*, actor: Actor, user: User, token_id: UUID) -> None:
 
     Raises:
         NotFound: the person has no such token.
-        PermissionRefused: it may do more than the token that asks.
+        PermissionRefused: it may do what the token that asks may not.
     """
-    token = ApiToken.objects.filter(pk=token_id, user=user).first()
+    token = ApiToken.objects.select_related("user").filter(pk=token_id, user=user).first()
     if token is None:
         raise NotFound(f"you have no token {token_id}")
-    if actor.kind == "token" and not actor.scopes.issuperset(token.scopes):
-        raise PermissionRefused(f"the token {token_id} has {token.scopes}, {actor.label} only {sorted(actor.scopes)}")
-    if ApiToken.objects.filter(pk=token_id, revoked_at=None).update(revoked_at=timezone.now()):
-        record_audit(actor=actor, action="revoke_token", subject=str(token_id))
+    if actor.kind == "token" and not _is_within(permits_of_token(token), actor.permits):
+        raise PermissionRefused(f"the token {token_id} may do more than {actor.label}")
+    end_token(actor=actor, token=token)
+
+
+@transaction.atomic
+def end_token(*, actor: Actor, token: ApiToken) -> None:
+    """End a token, whoever's, and every one that was made with it; effective at the next request. Ending it twice is harmless."""
+    ending = [token]
+    while ending:  # no recursion: a thief may have made a long line of them
+        token = ending.pop()
+        _end_one(actor, token)
+        ending += token.made.filter(revoked_at=None).select_related("user")
+
+
+def _end_one(actor: Actor, token: ApiToken) -> None:
+    now = timezone.now()
+    if ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=now):
+        record_audit(
+            actor=actor,
+            action="revoke_token",
+            subject=str(token.pk),
+            before={"revoked_at": None},
+            after={"revoked_at": now},
+            detail={"name": token.name, "owner": token.user.get_username()},
+        )
+
+
+def _is_within(permits: Collection[Permit], others: Collection[Permit]) -> bool:
+    """Whether everything that `permits` allow, `others` allow too."""
+    return all(
+        any(other.covers(scope, permit.model_line or EVERY, permit.group or EVERY) for other in others)
+        for permit in permits
+        for scope in permit.scopes
+    )

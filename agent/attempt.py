@@ -6,29 +6,30 @@ number: nothing here has an effect that a repetition would double, except bytes 
 
 import contextlib
 import logging
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Self, cast
 
 from agent import decide as decisions
-from agent import shadow, slots, smoke, soundness
+from agent import slots, soundness
 from agent.activation import Activation
 from agent.clock import Clock
 from agent.conditions import Conditions
 from agent.config import Config
-from agent.decide import Action, Idle, WaitForDelta, decide
+from agent.decide import PREVIOUS_DAMAGED, Action, Idle, WaitForDelta, decide
 from agent.download import Paused
 from agent.errors import DISK_ERRNOS, ApplyFailed, DiskRefused, ShadowFailed, SmokeFailed
 from agent.fetching import Fetching, NotGiven
 from agent.gate import Gate
+from agent.ids import new_id
 from agent.keeping import Keeper
 from agent.layout import CONTRACT_FILE, MODEL_FILE, Layout
 from agent.policy import Activity, LookAt, Refused, waits
 from agent.record import Event, Record
 from agent.source import Source
 from agent.state import UNASKED, Pending, Setback, Stage
+from agent.trust.guard import Guards
 from agent.wire import Entry, Offer, Target, Way
 
 # What a failed step is called in the `failed` event, by how far the attempt had come.
@@ -58,15 +59,25 @@ class Line:
     fetching: Fetching
     activation: Activation
     gate: Gate
+    guard: Guards
 
     @classmethod
     def open(
-        cls, model: str, *, config: Config, layout: Layout, store: Keeper, clock: Clock, source: Source, gate: Gate
+        cls,
+        model: str,
+        *,
+        config: Config,
+        layout: Layout,
+        store: Keeper,
+        clock: Clock,
+        source: Source,
+        gate: Gate,
+        guard: Guards,
     ) -> Self:
         """Take up a line where its state says it is."""
         record = Record(model, store, clock)
         fetching = Fetching(record, layout, source, config.models)
-        return cls(config, layout, clock, record, fetching, Activation(config, layout.line(model), record), gate)
+        return cls(config, layout, clock, record, fetching, Activation(config, layout.line(model), record), gate, guard)
 
     @property
     def model(self) -> str:
@@ -81,10 +92,12 @@ class Line:
             DiskRefused: not even the failure could be written down.
         """
         held = slots.held_models(self.layout, self.config.models) - {self.record.state.damaged}
-        now = self.clock.now()
+        now, trusted = self.clock.now(), self.guard.view(self.record, installed=self._installed())
 
         def decided(seen: Conditions) -> Action | LookAt:
-            return decide(self.record.state, entry, policy=self.gate.policy, held=held, now=now, seen=seen)
+            return decide(
+                self.record.state, entry, trusted=trusted, policy=self.gate.policy, held=held, now=now, seen=seen
+            )
 
         action = cast(Action, self.gate.resolve(decided, needs_bytes=self._needs_bytes))
         log.debug("decided", extra={"model": self.model, "action": type(action).__name__})
@@ -96,6 +109,11 @@ class Line:
             if refused is not None or isinstance(action, decisions.Activate):
                 self.record.note_refusal(refused)
             return refused or action
+
+    def _installed(self) -> str | None:
+        """The version of the model in service, by its manifest; one that cannot be read says nothing."""
+        served = self.record.state.current or self.record.state.damaged
+        return None if served is None else slots.version_of(self.layout.line(self.model), served)
 
     def _needs_bytes(self) -> int:
         """What the step at hand takes of the disk, as far as a way is chosen."""
@@ -179,7 +197,7 @@ class Line:
     def _begin(self, target: Target, rollout: str | None) -> None:
         # What an earlier attempt left of downloads was told of in that attempt.
         told = MappingProxyType(self.layout.all_received_bytes())
-        self.record.advance(Pending(str(uuid.uuid4()), rollout, target, self.clock.now(), accounted=told))
+        self.record.advance(Pending(new_id(), rollout, target, self.clock.now(), accounted=told))
 
     def _fetch(self) -> Refused | None:
         self.fetching.check_room()
@@ -248,24 +266,24 @@ class Line:
             self.record.advance(replace(pending, stage=Stage.READY))
             return
         log.error("previous_damaged", extra={"model": self.model, "sha256": sha256})
-        setback = Setback("verify", "previous-damaged", "the previous model's file is damaged")
+        setback = Setback("verify", PREVIOUS_DAMAGED, "the previous model's file is damaged")
         chosen_anew = replace(pending, stage=Stage.NEW, setback=setback)
         self.record.commit(replace(self.record.state, previous=None, pending=chosen_anew))
         slots.discard(paths, sha256)
 
     def _smoke(self) -> None:
+        from agent import smoke  # here: once for each attempt
+
         pending = self.record.pending
         target = pending.target
         slot, samples = self.layout.line(self.model).slot(target.sha256), target.sample_set
+        sample_set = None if samples is None else self.layout.sample_set(samples.sha256)
         try:
             with self.record.counting(replace(pending, smoke_runs=pending.smoke_runs + 1)):
                 passed = smoke.run(
-                    slot / MODEL_FILE,
-                    slot / CONTRACT_FILE,
-                    None if samples is None else self.layout.sample_set(samples.sha256),
-                    target.tolerances,
-                    limits=self.config.children,
+                    slot / MODEL_FILE, slot / CONTRACT_FILE, sample_set, target.tolerances, limits=self.config.children
                 )
+                smoke.measure(slot / MODEL_FILE, sample_set, target.limits, limits=self.config.children)
         except SmokeFailed as error:
             setback = Setback("smoke", error.reason, error.detail)
             self.record.give_up(setback, permanent=not smoke.is_transient(error))
@@ -278,6 +296,8 @@ class Line:
         if not self.config.shadow.enabled:  # any more
             self.record.advance(replace(self.record.pending, stage=Stage.READY))
             return
+        from agent import shadow  # here: only where the owner wants shadow runs
+
         pending, paths, current = self.record.pending, self.layout.line(self.model), self.record.state.current
         target = pending.target
         # A model that has rotted would answer differently, and be no reason to refuse another one.

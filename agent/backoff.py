@@ -11,6 +11,7 @@ FIRST_FAILURE_S = 5.0
 MAX_FAILURE_S = 3600.0
 # A refusal that is final (401, 403, 404 on poll) is not answered by asking again soon, only by somebody repairing it.
 FIRST_REFUSAL_S = 900.0
+UNAPPROVED_S = 300.0
 JITTER = 0.1
 
 Uniform = Callable[[float, float], float]
@@ -35,6 +36,11 @@ def after_failure(failures: int, retry_after_s: float | None, uniform: Uniform) 
     ceiling = min(MAX_FAILURE_S, FIRST_FAILURE_S * 2.0 ** min(failures - 1, 16))
     delay = max(LEAST_DELAY_S, uniform(0, ceiling))
     return delay if retry_after_s is None else min(MAX_DELAY_S, retry_after_s + delay)
+
+
+def while_unapproved(retry_after_s: float | None, uniform: Uniform) -> float:
+    """A steady pause: a person is waited for, and asking costs little. What the server says, else five minutes."""
+    return after_answer(interval_s(None, UNAPPROVED_S if retry_after_s is None else retry_after_s), uniform)
 
 
 def after_refusal(refusals: int, uniform: Uniform) -> float:

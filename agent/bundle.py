@@ -1,4 +1,4 @@
-"""A bundle: one poll answer's entry and the bytes it speaks of, in a tar, for a device without a link.
+"""A bundle: one poll answer's entry, the signed metadata and the bytes they speak of, in a tar, for a device without a link.
 
 The steps are those after a poll, with members of the tar in place of downloads. No member is ever extracted by its path:
 members are looked up by names that this module makes itself from checked digests, and copied with a cap.
@@ -18,7 +18,7 @@ from agent.layout import CHUNK_BYTES, Layout, sha256_of
 from agent.wire import Blob, Entry
 
 SCHEMA = "smallfleet-bundle/1"
-INDEX_MEMBER = "bundle.json"
+INDEX_MEMBER, NEWS_MEMBER = "bundle.json", "trust.json"
 MAX_INDEX_BYTES = 1 << 20
 MAX_MEMBERS = 64
 
@@ -59,13 +59,8 @@ class Bundle:
         Raises:
             BundleInvalid: it has no readable index, or is for a model line that this device does not have.
         """
-        index = self._members.get(INDEX_MEMBER)
-        if index is None or index.size > MAX_INDEX_BYTES:
-            raise BundleInvalid("bundle-index", f"expected {INDEX_MEMBER} of at most {MAX_INDEX_BYTES} bytes")
-        stream = self._tar.extractfile(index)
-        content = b"" if stream is None else stream.read(MAX_INDEX_BYTES)
         try:
-            installation = _installation(wire.parse_json(content, INDEX_MEMBER))
+            installation = _installation(wire.parse_json(self._read(INDEX_MEMBER, "bundle-index"), INDEX_MEMBER))
             entry = wire.parse_entry(
                 installation, models=config.models, max_artifact_bytes=config.download.max_artifact_bytes
             )
@@ -76,6 +71,21 @@ class Bundle:
                 "bundle-model", f"the bundle is for none of this device's lines: {', '.join(config.models)}"
             )
         return entry
+
+    def news(self) -> bytes:
+        """The signed metadata: what the server answers to a device that has no root yet.
+
+        Raises:
+            BundleInvalid: there is none of a size that it can have.
+        """
+        return self._read(NEWS_MEMBER, "bundle-trust")
+
+    def _read(self, name: str, reason: str) -> bytes:
+        member = self._members.get(name)
+        stream = None if member is None or member.size > MAX_INDEX_BYTES else self._tar.extractfile(member)
+        if stream is None:
+            raise BundleInvalid(reason, f"expected {name} of at most {MAX_INDEX_BYTES} bytes")
+        return stream.read(MAX_INDEX_BYTES)
 
     def fetch(self, blob: Blob, *, attempt: str) -> None:
         """Copy one artifact to `downloads/<sha256>`; the attempt is of no interest to a file."""

@@ -1,10 +1,12 @@
-"""Time as the agent needs it: intervals that survive a wrong wall clock, and a wall clock only for people to read.
+"""Time as the agent needs it: intervals that survive a wrong wall clock, and the wall clock itself.
 
 Intervals count seconds since boot (suspend included) together with the boot's id, so they go on across restarts of the
-agent, and a wall clock that is years off changes nothing.
+agent, and a wall clock that is years off changes nothing of them. The wall clock is for people to read, for the owner's hours
+(`agent/policy.py`) and for the end of signed metadata (`agent/trust/`), each of which says what a wrong one does.
 
 **Test only:** with `SMALLFLEET_CLOCK` set, the clocks of this process are wrong on purpose: `wall@-315360000` (the wall clock is
-so many seconds off), `pace@600` (ten minutes pass in each second, and a pause takes a second instead of ten minutes).
+so many seconds off), `boot@86400` (the machine runs for a day longer), `pace@600` (ten minutes pass in each second, and a pause takes
+a second instead of ten minutes); several with commas between them.
 """
 
 import os
@@ -32,12 +34,13 @@ class Instant:
 
 
 def _fault(kind: str, default: float) -> float:
-    """The number of the test-only fault, if it is of this kind."""
-    named, _, number = os.environ.get(CLOCK_VARIABLE, "").partition("@")
-    return float(number) if named == kind else default
+    """The number of the test-only fault of this kind, if there is one."""
+    faults = (one.partition("@") for one in os.environ.get(CLOCK_VARIABLE, "").split(","))
+    return next((float(number) for named, _, number in faults if named == kind), default)
 
 
 _WALL_OFF = timedelta(seconds=_fault("wall", 0.0))
+_BOOT_OFF_S = _fault("boot", 0.0)
 _PACE = _fault("pace", 1.0)
 
 
@@ -53,7 +56,11 @@ class Clock:
         self._boot_id = BOOT_ID.read_text().strip()
 
     def now(self) -> Instant:
-        return Instant(self._boot_id, time.clock_gettime(time.CLOCK_BOOTTIME) * _PACE)
+        return Instant(self._boot_id, time.clock_gettime(time.CLOCK_BOOTTIME) * _PACE + _BOOT_OFF_S)
+
+    def utc(self) -> datetime:
+        """The wall clock, which may be wrong."""
+        return self._wall()
 
     def _wall(self) -> datetime:
         return datetime.now(UTC) + _WALL_OFF

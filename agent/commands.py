@@ -1,7 +1,7 @@
 """The daemon on a device: polls its server, installs models, reports.
 
 `run` until SIGTERM, `once` for one cycle (cron, tests), `status` of what is here, `doctor` for what is wrong here, `enroll` with a one-time
-token, `install` a bundle without a link.
+token, `trust` another root than the one that came with the token, `install` a bundle without a link.
 
 Each command imports what it works with by itself: `run` only starts another program, and is to cost a small board little.
 """
@@ -12,12 +12,15 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from agent import config as configuration
 from agent.config import Config
-from agent.errors import NotEnrolled, of_local_failure
+from agent.errors import NotEnrolled, NotTrusted, WrongConfiguration, of_local_failure
 from agent.layout import Layout
+
+if TYPE_CHECKING:
+    from agent.trust.keeping import Kept
 
 TOKEN_VARIABLE = "SMALLFLEET_ENROLLMENT_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -26,6 +29,7 @@ EPILOG = """exit codes:
   4 not enrolled, or enrolled already   5 the server refused for good   6 the server could not answer, try later
   7 an attempt failed, the old model is still active   8 the server broke the contract   9 the state directory cannot be used
   10 a rule of [policy] holds the installation of a bundle back   11 doctor: a check failed
+  12 a model line without a trusted root, or signed metadata that forbids it
 
 The configuration's keys are described in docs/agent.md."""
 
@@ -51,12 +55,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     doctor.add_argument("--json", action="store_true", help="for programs")
     enroll = actions.add_parser("enroll", parents=[shared], help="trade a one-time token for this device's credential")
     token = enroll.add_mutually_exclusive_group()
+    # Never an argument itself: `ps` shows those to everybody on the device.
     token.add_argument(
-        "--token", help=f"the token; without it, the variable {TOKEN_VARIABLE}, which `ps` does not show"
+        "--token-file",
+        type=Path,
+        help=f"a file that holds the token, - for standard input; without it, the variable {TOKEN_VARIABLE}",
     )
-    token.add_argument("--token-file", type=Path, help="a file that holds the token")
+    token.add_argument(
+        "--without-token",
+        action="store_true",
+        help="ask to be let in, where the server allows that; an operator decides",
+    )
     service = actions.add_parser("systemd-unit", parents=[shared], help="print the unit of a systemd service for `run`")
     service.add_argument("--user", default="smallfleet", help="whom it runs as (%(default)s); make this user first")
+    trust = actions.add_parser("trust", parents=[shared], help="trust another first root of a model line, from now on")
+    trust.add_argument("line", metavar="LINE")
+    trust.add_argument("digest", metavar="DIGEST", help="sha256 of a root file, in hex or as in an enrollment token")
     install = actions.add_parser("install", parents=[shared], help="install from a bundle, with no link")
     install.add_argument("bundle", type=Path, metavar="BUNDLE")
     install.add_argument(
@@ -84,6 +98,7 @@ def run(args: argparse.Namespace) -> int:
         "status": _status,
         "enroll": _enroll,
         "install": _install,
+        "trust": _trust,
         "systemd-unit": _systemd_unit,
     }
     try:
@@ -113,7 +128,7 @@ def _once(_args: argparse.Namespace, config: Config, layout: Layout) -> int:
     from agent.daemon import StopRequested, opened
 
     try:
-        with opened(config, layout, identity.read(layout).credential) as agent:
+        with opened(config, layout, identity.read(layout)) as agent:
             return agent.cycle().exit_code
     except StopRequested:
         return 0
@@ -127,19 +142,55 @@ def _install(args: argparse.Namespace, config: Config, layout: Layout) -> int:
     policy = without_rules(config.policy) if args.now else without_link_rules(config.policy)
     config = replace(config, policy=policy)
     try:
-        with opened(config, layout, credential="") as agent, Bundle(args.bundle, layout) as bundle:
-            return agent.install(bundle.entry(config), bundle).exit_code
+        with opened(config, layout, None) as agent, Bundle(args.bundle, layout) as bundle:
+            return agent.install(bundle.entry(config), bundle, bundle.news()).exit_code
     except StopRequested:
         return 0
 
 
 def _enroll(args: argparse.Namespace, config: Config, layout: Layout) -> int:
     from agent import identity
+    from agent.trust import learning, pins
 
-    token = _token(args)
-    enrolled = identity.enroll(config, layout, token, config.attributes)
-    print(f"enrolled as {enrolled.device_id}")
+    text = None if args.without_token else pins.split(_token(args))
+    secret, pinned = ("", {}) if text is None else (text.secret, text.pins)
+    learning.require_pins(config.models, {**pinned, **config.roots})
+    enrolled = identity.enroll(config, layout, secret, config.attributes, pinned)
+    if enrolled.approved:
+        client = identity.make_client(config, credential=enrolled.credential)
+        try:
+            learning.establish_roots(client, layout, config.models, {**pinned, **config.roots})
+        except NotTrusted:
+            # Who has other roots is not the server that the token is for, and its credential is worth nothing.
+            identity.forget(layout)
+            raise
+        finally:
+            client.close()
+    print(f"enrolled as {enrolled.device_id}" + ("" if enrolled.approved else "; an operator has to approve it"))
     return 0
+
+
+def _trust(args: argparse.Namespace, config: Config, layout: Layout) -> int:
+    from agent import identity
+    from agent.outbox import Outbox
+    from agent.store import Store
+    from agent.trust import learning, pins
+
+    if args.line not in config.models:
+        raise WrongConfiguration("models", f"does not have {args.line!r}; this device has {', '.join(config.models)}")
+    client = identity.make_client(config, credential=identity.read(layout).credential)
+    with Store(layout, config.models, Outbox(layout.outbox)) as store:
+        kept = learning.establish(client, layout, args.line, pins.parse(args.digest))
+        client.close()
+        store.commit(store.state.with_line(args.line, replace(store.state.lines[args.line], news=None)))
+    print(f"{args.line}: root {kept.root_sha256} is trusted, with {_live(kept)}")
+    return 0
+
+
+def _live(kept: "Kept") -> str:
+    if kept.says is None:
+        return "no verified metadata yet"
+    return f"{len(kept.says.targets)} signed targets until {kept.says.expires_at.isoformat()}"
 
 
 def _doctor(args: argparse.Namespace) -> int:
@@ -155,13 +206,14 @@ def _doctor(args: argparse.Namespace) -> int:
 def _token(args: argparse.Namespace) -> str:
     if args.token_file is not None:
         try:
-            token = args.token_file.read_text().strip()
+            file = args.token_file
+            token = (sys.stdin.readline() if file == Path("-") else file.read_text()).strip()
         except OSError as error:
             raise NotEnrolled(f"the token file cannot be read: {error}") from error
     else:
-        token = args.token or os.environ.get(TOKEN_VARIABLE, "")
+        token = os.environ.get(TOKEN_VARIABLE, "")
     if not token:
-        raise NotEnrolled(f"enrolling needs a token: --token, --token-file or {TOKEN_VARIABLE}")
+        raise NotEnrolled(f"enrolling needs a token: --token-file or {TOKEN_VARIABLE}")
     return str(token)
 
 

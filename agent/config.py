@@ -8,6 +8,7 @@ not known are wrong, so that a misspelt limit does not silently leave the defaul
 import ipaddress
 import os
 import re
+import ssl
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,17 +20,20 @@ from urllib.parse import urlsplit
 from agent.errors import WrongConfiguration
 from agent.hours import Hours
 from agent.toml_table import Table
+from agent.wire import SHA256
 from benchmarks.configurations import CONFIGURATION_NAMES, DEFAULT_PROVIDERS, ConfigurationName
 from benchmarks.tiers import MAX_PROCESSES, TIER_NAMES, Tier
 
 DEFAULT_PATH = Path("/etc/smallfleet/agent.toml")
 ENVIRONMENT_PREFIX = "SMALLFLEET_AGENT_"
-ENVIRONMENT_KEYS = ("server", "state_dir", "name", "device_class", "poll_interval_s", "allow_insecure")
+ENVIRONMENT_KEYS = ("server", "state_dir", "name", "device_class", "serial", "poll_interval_s", "allow_insecure")
 GIB = 1 << 30
 # A model line's name is used as a directory name, so this is also what keeps paths inside the state directory.
 MODEL_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 
 MeteredDownloads = Literal["allow", "night", "never"]
+SandboxRule = Literal["required", "if-available"]
+SANDBOX_RULES: tuple[SandboxRule, ...] = get_args(SandboxRule)
 METERED_DOWNLOADS: tuple[MeteredDownloads, ...] = get_args(MeteredDownloads)
 NIGHT = Hours(22 * 3600.0, 6 * 3600.0)
 
@@ -68,11 +72,15 @@ class Download:
 
 @dataclass(frozen=True, slots=True)
 class Children:
-    """Limits of the child processes that decode, check and run models, and of the hooks."""
+    """Limits of the child processes that decode, check and run models, and of the hooks.
+
+    `sandbox`: whether patches are decoded at all on a kernel that cannot filter system calls.
+    """
 
     memory_limit_mib: int = 1024
     timeout_s: float = 900.0
     nice: int = 10
+    sandbox: SandboxRule = "required"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +134,26 @@ class Shadow:
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """The authority that signed the server's certificate, and the certificate that this device shows, each as a PEM file."""
+
+    ca_file: Path | None = None
+    client_cert: Path | None = None
+    client_key: Path | None = None
+
+    def context(self, *, at_home: bool = True) -> ssl.SSLContext:
+        """A fresh context for connections. The own certificate is shown to the server when it asks, and `at_home` alone.
+
+        Raises:
+            OSError: a file is not there, is no PEM, or the key is not the certificate's.
+        """
+        made = ssl.create_default_context(cafile=self.ca_file)
+        if self.client_cert is not None and at_home:
+            made.load_cert_chain(self.client_cert, self.client_key)
+        return made
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration. `models` are the model lines the device wants; nothing else is ever installed."""
 
@@ -142,9 +170,12 @@ class Config:
     download: Download = Download()
     children: Children = Children()
     bench: Bench = Bench()
-    ca_file: Path | None = None
+    serial: str = ""
+    tls: Tls = Tls()
     hooks: Hooks = Hooks()
     shadow: Shadow = Shadow()
+    # The digest of the first trusted root, by model line.
+    roots: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def load(path: Path, environment: Mapping[str, str] | None = None) -> Config:
@@ -186,12 +217,13 @@ def _typed(key: str, text: str) -> object:
 
 def _config(table: Table) -> Config:
     allow_insecure = table.boolean("allow_insecure", default=False)
+    models = _models(table)
     config = Config(
         server=_server(table, allow_insecure=allow_insecure),
         state_dir=_absolute(table, "state_dir", default="/var/lib/smallfleet"),
         name=table.text("name", most=100),
         device_class=table.text("device_class", most=64),
-        models=_models(table),
+        models=models,
         poll_interval_s=table.optional_number("poll_interval_s", least=0.1, most=86_400),
         allow_insecure=allow_insecure,
         runtime_dir=_absolute(table, "runtime_dir", default="/run/smallfleet"),
@@ -200,12 +232,25 @@ def _config(table: Table) -> Config:
         download=_download(table.table("download")),
         children=_children(table.table("children")),
         bench=_bench(table.table("bench")),
-        ca_file=_ca_file(table.table("tls")),
+        serial=table.text("serial", "-", most=100).removeprefix("-"),
+        tls=_tls(table.table("tls")),
         hooks=_hooks(table.table("hooks")),
         shadow=_shadow(table.table("shadow")),
+        roots=_roots(table.table("trust"), models),
     )
     table.finish()
     return config
+
+
+def _roots(table: Table, models: tuple[str, ...]) -> Mapping[str, str]:
+    digests = table.table("roots")
+    roots = {model: digests.text(model) for model in models if digests.has(model)}
+    for model, digest in roots.items():
+        if not SHA256.fullmatch(digest):
+            raise digests.wrong(model, f"must be the sha256 of a root file in lower-case hex, is {digest[:80]!r}")
+    digests.finish()
+    table.finish()
+    return MappingProxyType(roots)
 
 
 def _server(table: Table, *, allow_insecure: bool) -> str:
@@ -309,9 +354,18 @@ def _children(table: Table) -> Children:
         memory_limit_mib=table.integer("memory_limit_mib", Children().memory_limit_mib, least=64, most=1 << 20),
         timeout_s=table.number("timeout_s", Children().timeout_s, least=1, most=86_400),
         nice=table.integer("nice", Children().nice, least=0, most=19),
+        sandbox=_sandbox(table),
     )
     table.finish()
     return children
+
+
+def _sandbox(table: Table) -> SandboxRule:
+    wanted = table.text("sandbox", Children().sandbox)
+    rule = next((rule for rule in SANDBOX_RULES if rule == wanted), None)
+    if rule is None:
+        raise table.wrong("sandbox", f"must be one of {', '.join(SANDBOX_RULES)}, is {wanted!r}")
+    return rule
 
 
 def _bench(table: Table) -> Bench:
@@ -348,13 +402,20 @@ def _providers(table: Table) -> tuple[str, ...]:
     return providers
 
 
-def _ca_file(table: Table) -> Path | None:
-    path = Path(table.text("ca_file", "-"))
+def _tls(table: Table) -> Tls:
+    tls = Tls(_file(table, "ca_file"), _file(table, "client_cert"), _file(table, "client_key"))
     table.finish()
+    if (tls.client_cert is None) != (tls.client_key is None):
+        raise table.wrong("client_key", "must stand beside client_cert, and the other way round")
+    return tls
+
+
+def _file(table: Table, key: str) -> Path | None:
+    path = Path(table.text(key, "-"))
     if str(path) == "-":
         return None
     if not path.is_file():
-        raise table.wrong("ca_file", f"{str(path)!r} is no file")
+        raise table.wrong(key, f"{str(path)!r} is no file")
     return path
 
 

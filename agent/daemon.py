@@ -18,6 +18,7 @@ from agent import config as configuration
 from agent.clock import Clock
 from agent.config import Config
 from agent.errors import ending, of_local_failure
+from agent.identity import Credential, Identity
 from agent.layout import Layout
 from agent.loop import Agent
 from agent.outbox import Outbox
@@ -35,15 +36,19 @@ class StopRequested(BaseException):
 
 
 @contextmanager
-def opened(config: Config, layout: Layout, credential: str) -> Iterator[Agent]:
+def opened(config: Config, layout: Layout, known: Identity | None) -> Iterator[Agent]:
     """An agent with its state directory locked, ended cleanly by SIGTERM and SIGINT."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     outbox = Outbox(layout.outbox)
-    client = identity.make_client(config, credential=credential)
+    client = identity.make_client(config, credential="" if known is None else known.credential)
+    credential = None if known is None else Credential(layout, client, known)
     with Store(layout, config.models, outbox) as store:
+        agent = Agent(config, layout, store, outbox, client, Clock(), credential)
         try:
-            yield Agent(config, layout, store, outbox, client, Clock())
+            if known is not None:
+                agent.guard.establish()
+            yield agent
         finally:
             client.close()
 
@@ -64,7 +69,7 @@ def run(config: Config) -> int:
     """
     layout = Layout(config.state_dir)
     try:
-        with opened(config, layout, identity.read(layout).credential) as agent:
+        with opened(config, layout, identity.read(layout)) as agent:
             cgroup.share_out(os.environ, memory_limit_mib=config.children.memory_limit_mib, group=own_group())
             vigil.start(UNSPOKEN_S + config.children.timeout_s)
             agent.run(functools.partial(_rest, config, agent))

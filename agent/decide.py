@@ -1,8 +1,9 @@
-"""What to do next with one model line: a pure function of state, poll answer, policy, what was seen of the machine, and clock.
+"""What to do next with one model line: a pure function of state, poll answer, signed metadata, policy, what was seen of the machine, and clock.
 
 `decide` never acts; `agent/attempt.py` carries out what it returns and asks again until the answer is `Idle`, `WaitForDelta`
 or `Refused`. So every rule of the agent can be read, and tested, as a row of a table. The rules of the device's owner are in
-`agent/policy.py`; a rule that needs to see more of the machine first makes the answer a `LookAt`.
+`agent/policy.py`; a rule that needs to see more of the machine first makes the answer a `LookAt`. The rules of trust are in
+`agent/trust/rules.py` and come first: they are judged anew before every step of an attempt, up to the activation.
 """
 
 from collections.abc import Set as AbstractSet
@@ -11,14 +12,16 @@ from dataclasses import dataclass
 from agent.clock import Instant
 from agent.conditions import Conditions
 from agent.config import Policy
-from agent.policy import Activity, LookAt, Refused, permit
+from agent.policy import MAX_DETAIL, Activity, LookAt, Refused, permit
 from agent.state import UNASKED, Failure, LineState, Pending, Setback, Stage
+from agent.trust.rules import Denied, Trusted, concern, judge
 from agent.wire import Entry, Offer, Target, Way
 
 MAX_SMOKE_RUNS = 2
 MAX_SHADOW_RUNS = 2
 MAX_HEALTH_RUNS = 3
 MAX_RETRY_DELAY_S = 86_400.0
+PREVIOUS_DAMAGED = "previous-damaged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,7 @@ def decide(
     line: LineState,
     entry: Entry | None,
     *,
+    trusted: Trusted,
     policy: Policy,
     held: AbstractSet[str],
     now: Instant,
@@ -137,12 +141,13 @@ def decide(
     Args:
         line: what this device has and is doing.
         entry: what the server wants; `None` when it says nothing about this line.
+        trusted: what signed metadata says of this line.
         policy: what the device's owner allows.
         held: digests of the models in complete slots, of any line: possible bases.
         now: the moment of the decision.
         seen: what was seen of the machine so far.
     """
-    action = _wanted(line, entry, policy=policy, held=held, now=now)
+    action = _wanted(line, entry, trusted=trusted, policy=policy, held=held, now=now)
     activity = _activity(action, line.pending)
     return action if activity is None else permit(activity, policy, seen) or action
 
@@ -167,19 +172,49 @@ def _activity(action: Action, pending: Pending | None) -> Activity | None:
             return None
 
 
-def _wanted(line: LineState, entry: Entry | None, *, policy: Policy, held: AbstractSet[str], now: Instant) -> Action:
-    """What the server wants and the state allows."""
+def _wanted(
+    line: LineState, entry: Entry | None, *, trusted: Trusted, policy: Policy, held: AbstractSet[str], now: Instant
+) -> Action:
+    """What the server wants, and metadata and state allow."""
     if line.pending is not None and line.pending.stage in UNASKED:
         return _judge(line.pending)
     if entry is None or entry.target is None:
-        return Idle("no-target") if line.pending is None else Abandon("withdrawn")
+        return _at_rest("no-target", trusted) if line.pending is None else Abandon("withdrawn")
     if entry.hold:
-        return Idle("on-hold")
+        return _at_rest("on-hold", trusted)
+    if line.pending is not None and (line.pending.target.sha256, line.pending.rollout) != (
+        entry.target.sha256,
+        entry.rollout,
+    ):
+        return Abandon("superseded")
+    if line.pending is None and entry.target.sha256 == line.current:
+        return _at_rest("up-to-date", trusted)
+    target = judge(trusted, entry.target, previous=_way_back(line))
+    if isinstance(target, Denied):
+        return _denied(target)
     if line.pending is None:
-        return _consider(line, entry, entry.target, policy=policy, now=now)
-    if (line.pending.target.sha256, line.pending.rollout) != (entry.target.sha256, entry.rollout):
+        return _consider(line, entry, target, policy=policy, now=now)
+    if line.pending.target != target:  # the same bytes, signed with other words since
         return Abandon("superseded")
     return _continue(line, line.pending, entry, policy=policy, held=held, now=now)
+
+
+def _way_back(line: LineState) -> str | None:
+    """What a step back leads to: the previous model, also while its file, found damaged on the way there, is fetched anew."""
+    pending = line.pending
+    is_mending = pending is not None and pending.setback is not None and pending.setback.reason == PREVIOUS_DAMAGED
+    return pending.target.sha256 if pending is not None and is_mending else line.previous
+
+
+def _at_rest(reason: str, trusted: Trusted) -> Idle | Refused:
+    """Nothing to do; metadata that has expired, or was refused, is told of all the same."""
+    worry = concern(trusted)
+    return Idle(reason) if worry is None else _denied(worry)
+
+
+def _denied(denied: Denied) -> Refused:
+    """Asked again with the next poll: no look at this machine can change it."""
+    return Refused(denied.rule, Activity.INSTALL, denied.detail[:MAX_DETAIL], look_again_s=None)
 
 
 def retry_delay_s(failure: Failure, policy: Policy) -> float:
@@ -188,8 +223,6 @@ def retry_delay_s(failure: Failure, policy: Policy) -> float:
 
 
 def _consider(line: LineState, entry: Entry, target: Target, *, policy: Policy, now: Instant) -> Action:
-    if target.sha256 == line.current:
-        return Idle("up-to-date")
     failure = line.failure_of(target.sha256, entry.rollout)
     if failure is not None and failure.permanent:
         return Idle(f"failed-for-good: {failure.reason}")
@@ -247,10 +280,15 @@ def _choose(
         wait_s = min(entry.wait_for_delta_s, policy.max_delta_wait_s) - now.since(pending.since)
         if wait_s > 0:
             return WaitForDelta(wait_s)
-    for offer in entry.ways:
+    for offer in _goable(entry.ways, target):
         base_is_here = offer.base is None or offer.base in held
         if base_is_here and offer.sha256 not in pending.failed_offers:
             return TryOffer(offer, instead_of)
     if pending.setback is not None:
         return GiveUp(pending.setback, permanent=True)
     return GiveUp(Setback("download", "no-way", f"none of {len(entry.ways)} ways can be gone here"), permanent=True)
+
+
+def _goable(ways: tuple[Offer, ...], target: Target) -> tuple[Offer, ...]:
+    """The ways without a raw one of another size than the signed one, whose bytes would be paid for in vain."""
+    return tuple(offer for offer in ways if offer.way is not Way.RAW or offer.size_bytes == target.size_bytes)

@@ -22,10 +22,10 @@ from agent.wire import Blob
 # Ten seconds bound what one costs (0.4 MB at 40 kB/s), and are longer than the 5 s after which ext4 commits its journal
 # anyway: little flash is worn by it. An fsync of every piece would be one such commit for every packet of a slow link.
 SYNC_EVERY_S = 10.0
-# A transfer that comes slower than this on average is stopped and resumed later, so that a server which sends one byte a
-# minute does not keep the agent from polling.
+# A transfer that comes slower than this on average is stopped and resumed with a later poll, so that a server which sends
+# one byte a minute does not keep the agent from polling. To begin with, the link may be silent so often for its longest time.
 LEAST_BYTES_PER_S = 256
-GRACE_S = 60.0
+GRACE_SILENCES = 2
 # Tries in one call, as long as each brought new bytes.
 MAX_RESUMES = 5
 
@@ -76,14 +76,26 @@ def download(
     resumes = 0
     while not _is_whole(part, blob):
         had = _size(part)
+        seconds = _patience_s(client, blob.size_bytes - had, rate_limit_bytes_per_s)
+        patient_until = time.monotonic() + seconds
         try:
-            _transfer(client, part, blob, attempt=attempt, rate=rate_limit_bytes_per_s, grant=grant, sleep=sleep)
+            _transfer(
+                client,
+                part,
+                blob,
+                attempt=attempt,
+                rate=rate_limit_bytes_per_s,
+                grant=grant,
+                sleep=sleep,
+                seconds=seconds,
+            )
         except ServerUnavailable as error:
             log.info(
                 "transfer_cut",
                 extra={"sha256": blob.sha256, "at_bytes": layout.received_bytes(blob.sha256), "why": str(error)},
             )
-            if resumes == MAX_RESUMES or layout.received_bytes(blob.sha256) <= had:
+            is_too_slow = time.monotonic() >= patient_until
+            if is_too_slow or resumes == MAX_RESUMES or layout.received_bytes(blob.sha256) <= had:
                 raise
             resumes += 1
         except TransferRejected:
@@ -92,6 +104,12 @@ def download(
     _check(part, blob)
     disk.rename(part, whole)
     return whole
+
+
+def _patience_s(client: Client, left_bytes: int, rate: int | None) -> float:
+    """How long all that is left may take: all of it may come, whatever is asked for."""
+    least = min(LEAST_BYTES_PER_S, (rate or LEAST_BYTES_PER_S) / 2)
+    return GRACE_SILENCES * client.timeout_s + left_bytes / least
 
 
 def _size(part: Path) -> int:
@@ -111,8 +129,9 @@ def _transfer(
     rate: int | None,
     grant: Callable[[int], int],
     sleep: Callable[[float], None],
+    seconds: float,
 ) -> None:
-    """Ask for what is missing, as far as it is granted, and append it; makes the part durable however it ends."""
+    """Ask for what is missing, as far as it is granted, and append it within `seconds`; makes the part durable however it ends."""
     at = _size(part)
     granted = grant(blob.size_bytes - at)
     end = at + granted
@@ -120,8 +139,6 @@ def _transfer(
     if at or end < blob.size_bytes:
         last = "" if end == blob.size_bytes else str(end - 1)
         headers |= {"Range": f"bytes={at}-{last}", "If-Range": f'"{blob.sha256}"'}
-    least = min(LEAST_BYTES_PER_S, (rate or LEAST_BYTES_PER_S) / 2)
-    seconds = GRACE_S + (blob.size_bytes - at) / least  # of all that is left: it may come, whatever was asked for
     with client.open("GET", f"artifacts/sha256/{blob.sha256}", headers, seconds=seconds) as response:
         if response.status == 416:
             disk.remove_file(part)

@@ -9,10 +9,13 @@
     │   ├── SayFirst                409 say-first: the server wants POST /poll
     │   └── RedirectRefused         a redirect to a scheme or an address that is not allowed, or too many of them
     ├── ServerUnavailable       6   nothing wrong with the request: try again later
+    │   ├── NotApproved             403 device-not-approved: an operator has not said yes yet
     │   └── TooSlow                 the bytes come slower than the link can be worth
     ├── WireInvalid             8   an answer that breaks the contract; nothing of it was used
     ├── StateDirectoryUnusable  9   the state directory cannot be read or written; the message names path and reason
     ├── RuleRefused             10  a rule of [policy] holds an installation from a file back; the message names it
+    ├── NotTrusted              12  a model line without a root that this device trusts, or metadata that forbids an installation
+    │   └── PinInvalid          2   the digest of a root, or the token that brings it, cannot be read
     └── StepFailed              7   one step of an attempt failed; the old model is still active
         ├── TransferRejected        the bytes are not the ones announced: length or digest
         ├── ApplyFailed             the patch did not give the target
@@ -130,6 +133,13 @@ class ServerUnavailable(AgentError):
         super().__init__(detail)
 
 
+class NotApproved(ServerUnavailable):
+    """The device enrolled, and an operator has to approve it: nothing to repair here, only to wait for."""
+
+    slug = "not-approved"
+    title = "An operator has to approve this device first"
+
+
 class TooSlow(ServerUnavailable):
     """The deadline of a request passed while bytes were still coming."""
 
@@ -151,6 +161,22 @@ class RuleRefused(AgentError):
     slug = "rule-refused"
     title = "A rule of [policy] holds this back"
     exit_code = 10
+
+
+class NotTrusted(AgentError):
+    """There is no root to trust for a model line, or what it leads to does not allow what is asked for."""
+
+    slug = "not-trusted"
+    title = "There is no trust for this"
+    exit_code = 12
+
+
+class PinInvalid(NotTrusted):
+    """The digest of a first root cannot be read."""
+
+    slug = "pin-invalid"
+    title = "The pin of a root is wrong"
+    exit_code = 2
 
 
 class StepFailed(AgentError):

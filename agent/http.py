@@ -11,15 +11,15 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from agent import wire
-from agent.config import is_loopback
+from agent.config import Tls, is_loopback
 from agent.connection import Connection, Counted, Meter, Response, Security
 from agent.errors import (
     DISK_ERRNOS,
+    NotApproved,
     RedirectRefused,
     RequestRefused,
     SayFirst,
@@ -84,12 +84,13 @@ class Client:
     server: str
     credential: str = ""
     timeout_s: float = 30.0
-    ca_file: Path | None = None
+    tls: Tls = field(default_factory=Tls)
     allow_insecure: bool = False
     _kept: Connection | None = None
     _visited: Connection | None = None
     _meter: Meter = field(init=False)
     _tls: ssl.SSLContext | None = None
+    _tls_abroad: ssl.SSLContext | None = None
     # A poll on a new connection costs 1.3 kB with a resumed session and 3 to 6 kB with a full handshake.
     _session: ssl.SSLSession | None = None
     _certified_at: float = 0.0
@@ -211,7 +212,7 @@ class Client:
         head = {"Host": shown if port == PORTS[url.scheme] else f"{shown}:{port}", **headers}
         if not keep:
             self._leave()
-            self._visited = Connection(host, port, self._meter, self._security(url))
+            self._visited = Connection(host, port, self._meter, self._security_abroad(url))
             return self._visited.request(method, target, head, body)
         if self._kept is not None:
             try:
@@ -219,15 +220,22 @@ class Client:
             except ConnectionError:
                 # The server closed an idle connection; every request of ours may be repeated.
                 self.close()
-        self._kept = Connection(host, port, self._meter, self._security(url, self._resumable()))
+        self._kept = Connection(host, port, self._meter, self._security(url))
         return self._kept.request(method, target, head, body)
 
-    def _security(self, url: SplitResult, resumed: ssl.SSLSession | None = None) -> Security | None:
+    def _security(self, url: SplitResult) -> Security | None:
         if url.scheme != "https":
             return None
         if self._tls is None:
-            self._tls = ssl.create_default_context(cafile=self.ca_file)
-        return Security(self._tls, resumed)
+            self._tls = self.tls.context()
+        return Security(self._tls, self._resumable())
+
+    def _security_abroad(self, url: SplitResult) -> Security | None:
+        if url.scheme != "https":
+            return None
+        if self._tls_abroad is None:
+            self._tls_abroad = self.tls.context(at_home=False)
+        return Security(self._tls_abroad, None)
 
     def _resumable(self) -> ssl.SSLSession | None:
         """The session with the server, unless its certificate is to be looked at anew."""
@@ -263,7 +271,7 @@ def raise_for(response: Response) -> None:
     """Turn an error response into the error it means: clients branch on the problem's type and on the status alone.
 
     Raises:
-        ServerUnavailable: 5xx, 408, 425, 429.
+        ServerUnavailable: 5xx, 408, 425, 429; `NotApproved` is a kind of it.
         RequestRefused: everything else.
     """
     status = response.status
@@ -272,6 +280,8 @@ def raise_for(response: Response) -> None:
         raise ServerUnavailable(
             f"{status} {slug}: {detail}", retry_after_s=_retry_after_s(response.getheader("Retry-After"))
         )
+    if status == 403 and slug == "device-not-approved":
+        raise NotApproved(f"{status} {slug}: {detail}", retry_after_s=_retry_after_s(response.getheader("Retry-After")))
     if status == 401:
         raise Unauthenticated(status, slug, detail)
     if status == 409 and slug == "say-first":

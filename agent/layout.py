@@ -5,6 +5,8 @@ lock                                held while an agent runs
 state.json                          what `agent/state.py` says
 day.json                            bytes of this day, as `agent/spending.py` counts them
 outbox/                             events and reports until the server has them
+trust/<line>.json                   signed metadata that was verified, and what it says: `agent/trust/keeping.py`
+trust/<line>.work/                  where a child checks newer metadata
 downloads/<sha256>.part, <sha256>   transfers under way; whole and verified
 samples/<sha256>.npz                sample sets
 models/<line>/current               -> slots/<sha256>: what serving code opens
@@ -101,6 +103,16 @@ class Layout:
         return self.root / "outbox"
 
     @property
+    def trust(self) -> Path:
+        return self.root / "trust"
+
+    def metadata(self, model: str) -> Path:
+        return self.trust / f"{model}.json"
+
+    def checking(self, model: str) -> Path:
+        return self.trust / f"{model}.work"
+
+    @property
     def downloads(self) -> Path:
         return self.root / "downloads"
 
@@ -136,7 +148,7 @@ class Layout:
 
     def prepare(self, models: tuple[str, ...]) -> None:
         """Make the directories."""
-        for folder in (self.outbox, self.downloads, self.samples):
+        for folder in (self.outbox, self.downloads, self.samples, self.trust):
             disk.make_directories(folder)
         for model in models:
             disk.make_directories(self.line(model).slots)

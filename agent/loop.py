@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from agent import __version__, backoff, children, housekeeping
+from agent import __version__, backoff, children, housekeeping, identity
 from agent.attempt import Line
 from agent.clock import Clock, Instant
 from agent.conditions import Observer
@@ -25,16 +25,19 @@ from agent.errors import (
     DISK_ERRNOS,
     AgentError,
     DiskRefused,
+    NotApproved,
+    NotTrusted,
     RequestRefused,
     RuleRefused,
     ServerUnavailable,
     StepFailed,
+    Unauthenticated,
 )
 from agent.gate import Gate
 from agent.http import Client
+from agent.identity import Credential
 from agent.keeping import Keeper, Messages
 from agent.layout import Layout
-from agent.measure import measure_due
 from agent.policy import Activity, Refused
 from agent.poll import Saying, poll, saying
 from agent.pulse import Polled
@@ -42,6 +45,7 @@ from agent.record import Record
 from agent.source import ServerSource, Source
 from agent.spending import Spending
 from agent.state import Facts
+from agent.trust.guard import Guard
 from agent.wire import Entry, PollAnswer, parse_json
 
 # After an activation the device has something new to say, and the server may have an answer to it.
@@ -49,6 +53,7 @@ MAX_ROUNDS = 4
 # More steps than any attempt over all ways takes: a defect ends as an error, not as a loop.
 MAX_STEPS = 200
 FACTS_TIMEOUT_S = 30.0
+LEAST_REST_S = 0.001
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +90,7 @@ class Works(Protocol):
 class Agent:
     """One agent on its state directory, which `store` has locked.
 
-    What touches the machine is in `_learn_facts`, `_lines`, `_collect`, `_count` and `_measure_line` alone; a simulation has
+    What touches the machine is in `_learn_facts`, `_hear`, `_lines`, `_collect`, `_count` and `_measure_line` alone; a simulation has
     its own.
     """
 
@@ -95,6 +100,7 @@ class Agent:
     outbox: Messages
     client: Client
     clock: Clock
+    credential: Credential | None = None
     failures: int = 0
     refusals: int = 0
     polled: Polled | None = None
@@ -108,6 +114,7 @@ class Agent:
     # What the owner's rules held back in that cycle.
     _refused: list[Refused] = field(default_factory=list)
     _gate: Gate | None = None
+    _guard: Guard | None = None
 
     def __post_init__(self) -> None:
         self._delivery = Delivery(self.outbox, self.client, self.clock)
@@ -164,20 +171,26 @@ class Agent:
         return min([rest_s, *(max(backoff.LEAST_ANSWERED_S, look_s) for look_s in looks)])
 
     def _rest_left_s(self) -> float:
-        return 0.0 if self._rested_at is None else max(0.0, self._rest_s - self.clock.now().since(self._rested_at))
+        """Seconds until the next cycle; what is left by rounding is none, or that cycle would be waited for and never come."""
+        left_s = 0.0 if self._rested_at is None else self._rest_s - self.clock.now().since(self._rested_at)
+        return left_s if left_s > LEAST_REST_S else 0.0
 
-    def install(self, entry: Entry, source: Source) -> Outcome:
+    def install(self, entry: Entry, source: Source, news: bytes) -> Outcome:
         """Carry out one entry from a bundle, with the same steps; nothing is sent.
 
         Raises:
+            NotTrusted: the bundle's metadata is refused, or does not allow it.
             RuleRefused: a rule of the configuration holds it back; called another time, it goes on.
         """
         self._gave_up = False
+        self.guard.take(Record(entry.model, self.store, self.clock), news)
         line = self._line(entry.model, source)
         line.finish_switch()
         action = self._work(line, lambda: entry)
         self._collect()
         log.info("bundle_done", extra={"model": entry.model, "ended": type(action).__name__})
+        if isinstance(action, Refused) and action.activity is Activity.INSTALL:
+            raise NotTrusted(f"{entry.model}: {action.rule}: {action.detail}")
         if isinstance(action, Refused):
             raise RuleRefused(f"{action.rule}: {action.detail}; the same command goes on another time")
         return Outcome(0.0, StepFailed.exit_code if self._gave_up else 0)
@@ -216,7 +229,14 @@ class Agent:
     def _poll(self) -> Saying:
         """Ask the server; what was said with it."""
         said = self._saying()
-        self._answer = poll(self.client, self.store, self.config, said)
+        try:
+            self._answer = poll(self.client, self.store, self.config, said)
+        except Unauthenticated:
+            if self.credential is None or not self.credential.go_over():
+                raise
+            self._answer = poll(self.client, self.store, self.config, said)
+        if self._answer.rotate_credential and self.credential is not None:
+            self.credential.rotate()
         self._polled_at = self.clock.now()
         self.polled = Polled(self._polled_at, self.clock.wall_time(), "answered")
         return said
@@ -225,7 +245,13 @@ class Agent:
         """What the server wants of a line; asked again when a long step has made the answer old."""
         if self._answer is None or self._polled_at is None or self._is_old(self._polled_at):
             self._poll()
-        return None if self._answer is None else self._answer.entries.get(model)
+        entry = None if self._answer is None else self._answer.entries.get(model)
+        self._hear(model, entry)
+        return entry
+
+    def _hear(self, model: str, entry: Entry | None) -> None:
+        """Ask for newer signed metadata of a line, where that is due."""
+        self.guard.hear(Record(model, self.store, self.clock), entry)
 
     def _is_old(self, polled_at: Instant) -> bool:
         return self.clock.now().since(polled_at) > self._interval_s()
@@ -281,7 +307,18 @@ class Agent:
         if refused is not None:
             self._refused.append(refused)
             return False
+        from agent.measure import measure_due  # here: once for each activation
+
         return measure_due(model, self.config, self.layout, self.store, self.outbox)
+
+    @property
+    def guard(self) -> Guard:
+        """What this device trusts."""
+        if self._guard is None:
+            self._guard = Guard(
+                self.config, self.layout, self.client, self.clock, identity.pins_of(self.config, self.layout)
+            )
+        return self._guard
 
     @property
     def gate(self) -> Gate:
@@ -315,6 +352,7 @@ class Agent:
             clock=self.clock,
             source=source,
             gate=self.gate,
+            guard=self.guard,
         )
 
     def _learn_facts(self) -> None:
@@ -338,6 +376,8 @@ class Agent:
         if isinstance(error, RequestRefused):
             self.refusals += 1
             return Outcome(backoff.after_refusal(self.refusals, self.clock.uniform), error.exit_code)
+        if isinstance(error, NotApproved):
+            return Outcome(backoff.while_unapproved(error.retry_after_s, self.clock.uniform), error.exit_code)
         self.failures += 1
         retry_after_s = error.retry_after_s if isinstance(error, ServerUnavailable) else None
         return Outcome(backoff.after_failure(self.failures, retry_after_s, self.clock.uniform), error.exit_code)

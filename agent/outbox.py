@@ -6,7 +6,6 @@ Sending twice is harmless, since every message carries an id that this agent mad
 
 import json
 import logging
-import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from agent import disk, wire
 from agent.errors import RequestRefused, WireInvalid
 from agent.http import Client
+from agent.ids import new_id, parse_id
 
 EVENTS_PER_REQUEST = 100
 REPORTS_PER_REQUEST = 20
@@ -36,12 +36,12 @@ class Outbox:
 
     def put_event(self, event: Mapping[str, Any]) -> None:
         """Keep an event; the same attempt and number are the same event."""
-        attempt = uuid.UUID(str(event["attempt"]))
+        attempt = parse_id(event["attempt"])
         self._put(f"event-{attempt}-{int(event['seq']):06d}.json", event, most=MAX_EVENTS)
 
     def put_report(self, report: Mapping[str, Any]) -> None:
         """Keep a benchmark report in its wire form."""
-        self._put(f"report-{uuid.uuid4()}.json", report, most=MAX_REPORTS)
+        self._put(f"report-{new_id()}.json", report, most=MAX_REPORTS)
 
     def counts(self) -> dict[str, int]:
         """How many of each wait."""

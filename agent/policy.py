@@ -36,6 +36,7 @@ class Activity(StrEnum):
     TRY = "try"  # smoke run and shadow run of the staged model
     ACTIVATE = "activate"  # the switch of `current`, and with it all hooks
     BENCHMARK = "benchmark"  # the ruler after an activation
+    INSTALL = "install"  # all of it: what signed metadata does not allow
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class LookAt:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A rule of the owner holds an activity back, which needs so much of the disk.
+    """A rule of the owner, or of trust, holds an activity back, which needs so much of the disk.
 
     `detail` stays the same as long as the rule does. It may be worth asking the rule again in `look_again_s`; where that is
     `None`, with the next poll.

@@ -144,14 +144,26 @@ def sample_set_of(paths: LinePaths, sha256: str) -> str | None:
         return None
 
 
+def version_of(paths: LinePaths, sha256: str) -> str | None:
+    """The version that a slot was installed as; `None` when its manifest is damaged."""
+    target = _labelled_target(paths, sha256)
+    return None if target is None else target.version
+
+
 def target_of(paths: LinePaths, sha256: str) -> Target:
     """What a slot was the target of, by its manifest; where that is damaged too, no more than its digest."""
-    try:
-        manifest = wire.parse_json((paths.slot(sha256) / MANIFEST_FILE).read_bytes(), MANIFEST_FILE)
-        target = wire.parse_target(manifest, max_artifact_bytes=wire.ANY_SIZE)
-    except (OSError, WireInvalid):
+    target = _labelled_target(paths, sha256)
+    if target is None:
         return Target("unknown", "unknown", sha256, 0, Blob(sha256, 0), None, Tolerances())
     return replace(target, sha256=sha256)
+
+
+def _labelled_target(paths: LinePaths, sha256: str) -> Target | None:
+    try:
+        manifest = wire.parse_json((paths.slot(sha256) / MANIFEST_FILE).read_bytes(), MANIFEST_FILE)
+        return wire.parse_target(manifest, max_artifact_bytes=wire.ANY_SIZE)
+    except (OSError, WireInvalid):
+        return None
 
 
 def _make_model(
@@ -191,6 +203,7 @@ def _decode(patch: Path, out: Path, target: Target, *, base: Path | None, limits
         *("--patch", str(patch), "--out", str(out), "--output-bytes", str(target.size_bytes)),
         *("--memory-limit-mib", str(limits.memory_limit_mib), "--timeout-s", str(limits.timeout_s)),
         *("--nice", str(limits.nice)),
+        *(("--require-sandbox",) if limits.sandbox == "required" else ()),
     )
     ended = children.run(command, timeout_s=limits.timeout_s)
     answer = _answer(ended)

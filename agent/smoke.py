@@ -11,12 +11,14 @@ from typing import Any
 from agent import wire
 from agent.config import Children
 from agent.errors import SmokeFailed, WireInvalid
-from agent.wire import Tolerances
+from agent.vigil import vigil
+from agent.wire import Limits, Tolerances
 from benchmarks.errors import BenchmarkError, ChildTimedOut
 
 # What `check_samples` uses where the publisher stated nothing.
 DEFAULT_TOLERANCE = 1e-3
 MIB = 1 << 20
+MEASURED_SAMPLES = 64
 
 # By side (`inputs`, `outputs`) and name: the shape to generate, or None where the contract leaves it open.
 Ports = dict[str, dict[str, list[int] | None]]
@@ -79,6 +81,43 @@ def _on_generated_inputs(model: Path, ports: Ports, limits: Children) -> Smoke:
     if loaded.problem is not None:
         raise SmokeFailed("not-finite", loaded.problem)
     return Smoke(0, None, None)
+
+
+def measure(model: Path, samples: Path | None, wanted: Limits, *, limits: Children) -> None:
+    """Hold a model to what its publisher signed of its latency and memory, in a child; nothing where nothing is signed.
+
+    Latency is the median of single inferences, of CPU time where something else held the core: the figures of the shadow run
+    (benchmarks/comparing.py), which holds nothing against a model that only had to wait.
+
+    Raises:
+        SmokeFailed: a limit is broken, or the model could not be measured.
+    """
+    if wanted == Limits():
+        return
+    from benchmarks.shadow import MAX_CHILDREN, compare_models  # here, as in `agent/measure.py`
+
+    try:
+        with vigil.allow(MAX_CHILDREN * limits.timeout_s):
+            found = compare_models(
+                model,
+                None,
+                samples=samples,
+                recent=None,
+                min_samples=1,
+                max_samples=MEASURED_SAMPLES,
+                timeout_s=limits.timeout_s,
+                memory_limit_bytes=limits.memory_limit_mib * MIB,
+                nice=limits.nice,
+            )
+    except BenchmarkError as error:
+        raise SmokeFailed(error.slug, str(error)[:500]) from error
+    _hold("latency-limit", found.latency_ns, wanted.p50_latency_ns, f"ns of {found.latency_basis} time, median")
+    _hold("memory-limit", found.memory_bytes, wanted.peak_memory_bytes, "bytes for loading and one inference")
+
+
+def _hold(reason: str, figure: float | None, most: int | None, what: str) -> None:
+    if most is not None and figure is not None and figure > most:
+        raise SmokeFailed(reason, f"{figure:.0f} {what}, signed is at most {most}")
 
 
 def is_transient(error: SmokeFailed) -> bool:

@@ -7,11 +7,11 @@ none. Either way the server hears of it as an attempt of its own, and what it wa
 """
 
 import logging
-import uuid
 from dataclasses import replace
 
 from agent import slots
 from agent.clock import Instant
+from agent.ids import new_id
 from agent.layout import LinePaths
 from agent.record import Event, Record, failed_event
 from agent.state import LineState, Pending, Setback, Stage
@@ -45,7 +45,7 @@ def examine(record: Record, paths: LinePaths) -> None:
         return
     setback = Setback("verify", "current-damaged", "the files of the model in service are not what was installed")
     target = slots.target_of(paths, state.current)
-    attempt = Pending(str(uuid.uuid4()), None, target, now, setback=setback)
+    attempt = Pending(new_id(), None, target, now, setback=setback)
     started: Event = ("started", {"from": state.current, "way": Way.PREVIOUS})
     if previous is not None:
         record.commit(replace(line, pending=replace(attempt, stage=Stage.STEPPING_BACK, replaces=previous)), started)

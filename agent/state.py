@@ -6,7 +6,6 @@ without its event, and no event without its change. `current` is not in the docu
 """
 
 import json
-import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
@@ -16,6 +15,8 @@ from typing import Any
 from agent import wire
 from agent.clock import Instant
 from agent.errors import WireInvalid
+from agent.ids import parse_id
+from agent.trust.rules import Denied
 from agent.wire import Offer, Target, Way
 
 SCHEMA = "smallfleet-agent-state/1"
@@ -98,6 +99,20 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class News:
+    """When the server was last asked for newer metadata, and for which reason; `denied` is why what it gave was refused.
+
+    `targets_version` and `missing` are what the poll answer then spoke of and this device did not know: the version of the targets
+    metadata, and the digest that was wanted and not signed.
+    """
+
+    at: Instant
+    targets_version: int | None = None
+    missing: str | None = None
+    denied: Denied | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DueBenchmark:
     """A benchmark that an activation has earned and that has not been reported; `refused` is the rule that it waits for."""
 
@@ -123,6 +138,7 @@ class LineState:
     refused: Refusal | None = None
     verified: Instant | None = None
     damaged: str | None = None
+    news: News | None = None
 
     @property
     def waits_for(self) -> Refusal | None:
@@ -218,6 +234,7 @@ def _line_document(line: LineState) -> dict[str, Any]:
         "refused": None if line.refused is None else asdict(line.refused),
         "verified": None if line.verified is None else asdict(line.verified),
         "damaged": line.damaged,
+        "news": None if line.news is None else asdict(line.news),
     }
 
 
@@ -235,6 +252,7 @@ def _line(document: Mapping[str, Any]) -> LineState:
         # Not in the documents of earlier versions.
         verified=None if document.get("verified") is None else Instant(**document["verified"]),
         damaged=_optional_sha256(document.get("damaged")),
+        news=None if document.get("news") is None else _news(document["news"]),
     )
 
 
@@ -296,9 +314,19 @@ def _refusal(document: Mapping[str, Any] | None) -> Refusal | None:
     return Refusal(str(document["rule"]), str(document["detail"]), Instant(**document["since"]))
 
 
+def _news(document: Mapping[str, Any]) -> News:
+    version, denied = document["targets_version"], document["denied"]
+    return News(
+        at=Instant(**document["at"]),
+        targets_version=None if version is None else int(version),
+        missing=_optional_sha256(document["missing"]),
+        denied=None if denied is None else Denied(str(denied["rule"]), str(denied["detail"])),
+    )
+
+
 def _event(document: Mapping[str, Any]) -> Mapping[str, Any]:
     """An event by which a file can be named."""
-    uuid.UUID(str(document["attempt"]))
+    parse_id(document["attempt"])
     int(document["seq"])
     return document
 

@@ -4,6 +4,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from agent.outbox import Outbox
 from agent.policy import MB
 from agent.state import DueBenchmark, Failure, LineState, Pending, Refusal, State
 from agent.store import read_state
+from agent.trust import keeping, verified
 
 
 def status(config: Config, layout: Layout, clock: Clock) -> dict[str, Any]:
@@ -34,7 +36,10 @@ def status(config: Config, layout: Layout, clock: Clock) -> dict[str, Any]:
         "running": is_running(layout),
         "polled": _polled(config, now),
         "attributes": {**(state.facts.attributes if state.facts else {}), **config.attributes},
-        "installations": [_installation(model, state, layout, config, now) for model in config.models],
+        "installations": [
+            {**_installation(model, state, layout, config, now), "trust": _trust(model, layout, clock)}
+            for model in config.models
+        ],
         "outbox": Outbox(layout.outbox).counts(),
         "today": _today(config, layout, clock),
         "disk": _disk(layout),
@@ -84,6 +89,22 @@ def _installation(model: str, state: State, layout: Layout, config: Config, now:
         "refused": _refused(line.refused, now),
         "benchmark": None if line.benchmark is None else _benchmark(line.benchmark, now),
         "failures": [_failure(failure, config, now) for failure in line.failures],
+    }
+
+
+def _trust(model: str, layout: Layout, clock: Clock) -> dict[str, Any] | None:
+    """What signed metadata says of a line; `None` where the device trusts no root of it."""
+    kept = keeping.read(layout, model)
+    if kept is None:
+        return None
+    says = kept.says
+    at = verified.not_before(kept.floor, clock.utc(), clock.now())
+    return {
+        "root_sha256": kept.root_sha256,
+        "versions": asdict(kept.versions),
+        "targets": None if says is None else [target.path for target in says.targets],
+        "expires_at": None if says is None else says.expires_at.isoformat().replace("+00:00", "Z"),
+        "expired": None if says is None else says.is_expired(at),
     }
 
 
@@ -212,6 +233,7 @@ def _described_installation(one: dict[str, Any]) -> Iterator[str]:
     if one["damaged"]:
         yield "           its files are damaged; they are fetched again"
     yield f"  previous {one['previous'] or 'none'}"
+    yield f"  trust    {_described_trust(one['trust'])}"
     if one["pending"]:
         pending = one["pending"]
         got = f", {pending['received_bytes']} of {pending['size_bytes']} bytes" if pending["way"] else ""
@@ -223,6 +245,15 @@ def _described_installation(one: dict[str, Any]) -> Iterator[str]:
         again = "for good" if failure["permanent"] else f"again in {failure['retry_in_s']:.0f} s"
         yield f"  failed   {failure['sha256']}: {failure['reason']} ({failure['times']}x), {again}"
         yield f"           in rollout {failure['rollout']}"
+
+
+def _described_trust(trust: dict[str, Any] | None) -> str:
+    if trust is None:
+        return "no root"
+    if trust["targets"] is None:
+        return f"root {trust['versions']['root']}, nothing verified that follows from it"
+    over = "ENDED" if trust["expired"] else "until"
+    return f"{len(trust['targets'])} signed targets (list {trust['versions']['targets']}), {over} {trust['expires_at']}"
 
 
 def _of_budget(bytes_: int, most_bytes: int | None) -> str:

@@ -7,18 +7,19 @@ entry. Digests, sizes and names are the only values that reach a path or a limit
 
 import json
 import re
-import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from agent.errors import WireInvalid
+from agent.ids import parse_id
 from delta.versions import READABLE_VERSIONS
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 MAX_CONTRACT_BYTES = 64_000
 MAX_WAYS = 32
+MAX_DEVICE_CLASSES = 64
 MAX_NUMBER = 1e30
 MAX_POLL_AFTER_S = 86_400.0
 MAX_WAIT_S = 30 * 86_400.0
@@ -64,8 +65,16 @@ class Tolerances:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What a model may need on a device, as its publisher signed it; `None` is no limit."""
+
+    p50_latency_ns: int | None = None
+    peak_memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
-    """What to install."""
+    """What to install, as its publisher signed it. No `device_classes` are all of them."""
 
     version: str
     variant: str
@@ -74,28 +83,49 @@ class Target:
     contract: Blob
     sample_set: Blob | None
     tolerances: Tolerances
+    limits: Limits = Limits()
+    device_classes: tuple[str, ...] = ()
+    downgrade: bool = False
+
+    @property
+    def path(self) -> str:
+        """Its name in the metadata."""
+        return f"{self.version}/{self.variant}"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the server wants: bytes. `path` tells which signed target it means where several have the same, and no more."""
+
+    sha256: str
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the server wants of one installation."""
+    """What the server wants of one installation, none of it to be believed. `targets_version` is of its newest targets metadata."""
 
     model: str
     hold: bool
     rollout: str | None
-    target: Target | None
+    target: Wanted | None
     ways: tuple[Offer, ...] = ()
     delta_pending: bool = False
     wait_for_delta_s: float = 0.0
+    targets_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PollAnswer:
-    """A whole answer. `refused` names what was wrong with the entries that were left out."""
+    """A whole answer. `refused` names what was wrong with the entries that were left out.
+
+    `rotate_credential`: the device shall make itself a new credential.
+    """
 
     poll_after_s: float
     entries: Mapping[str, Entry]
     refused: tuple[str, ...] = ()
+    rotate_credential: bool = False
 
 
 def parse_poll_answer(document: object, *, models: Collection[str], max_artifact_bytes: int) -> PollAnswer:
@@ -119,7 +149,7 @@ def parse_poll_answer(document: object, *, models: Collection[str], max_artifact
         else:
             if entry is not None:
                 entries[entry.model] = entry
-    return PollAnswer(poll_after_s, entries, tuple(refused))
+    return PollAnswer(poll_after_s, entries, tuple(refused), answer.get("rotate_credential") is True)
 
 
 def parse_entry(document: object, *, models: Collection[str], max_artifact_bytes: int) -> Entry | None:
@@ -137,7 +167,7 @@ def parse_entry(document: object, *, models: Collection[str], max_artifact_bytes
         raise WireInvalid(f"action must be install or hold, is {_shown(action)}")
     target = entry.get("target")
     policy = _object(entry.get("policy") or {}, "policy")
-    parsed = None if target is None else parse_target(target, max_artifact_bytes=max_artifact_bytes)
+    parsed = None if target is None else parse_wanted(target)
     return Entry(
         model=model,
         hold=action == "hold",
@@ -146,11 +176,22 @@ def parse_entry(document: object, *, models: Collection[str], max_artifact_bytes
         ways=() if parsed is None else _offers(entry.get("ways"), parsed, max_artifact_bytes=max_artifact_bytes),
         delta_pending=policy.get("delta_pending") is True,
         wait_for_delta_s=_number(policy.get("wait_for_delta_s", 0), "wait_for_delta_s", most=MAX_WAIT_S),
+        targets_version=_optional_count(entry.get("targets_version"), "targets_version"),
     )
 
 
+def parse_wanted(document: object) -> Wanted:
+    """Read which bytes the server wants; of what else it says of them, only by what name it means them.
+
+    Raises:
+        WireInvalid: there is no digest.
+    """
+    target = _object(document, "target")
+    return Wanted(parse_sha256(target.get("sha256")), f"{target.get('version')}/{target.get('variant')}"[:401])
+
+
 def parse_target(document: object, *, max_artifact_bytes: int) -> Target:
-    """Read a target.
+    """Read a target as the checking child and the device's own disk have it.
 
     Raises:
         WireInvalid: a field breaks the contract, or a size is above the cap.
@@ -165,6 +206,9 @@ def parse_target(document: object, *, max_artifact_bytes: int) -> Target:
         contract=_blob(target.get("contract"), "contract", most=MAX_CONTRACT_BYTES),
         sample_set=None if samples is None else _blob(samples, "sample_set", most=max_artifact_bytes),
         tolerances=_tolerances(target.get("tolerances")),
+        limits=_limits(target.get("limits")),
+        device_classes=_device_classes(target.get("device_classes")),
+        downgrade=target.get("downgrade") is True,
     )
 
 
@@ -216,7 +260,7 @@ def parse_rollout(value: object) -> str | None:
     if value is None:
         return None
     try:
-        return str(uuid.UUID(str(value)))
+        return parse_id(value)
     except ValueError:
         raise WireInvalid(f"rollout must be a UUID or null, is {_shown(value)}") from None
 
@@ -226,13 +270,13 @@ def parse_etag(value: object) -> str | None:
     return value if isinstance(value, str) and value.isascii() and value.isprintable() else None
 
 
-def _offers(listed: object, target: Target, *, max_artifact_bytes: int) -> tuple[Offer, ...]:
+def _offers(listed: object, wanted: Wanted, *, max_artifact_bytes: int) -> tuple[Offer, ...]:
     if not isinstance(listed, list):
         raise WireInvalid("ways must be a list")
     offers = [parse_offer(one, max_artifact_bytes=max_artifact_bytes) for one in listed[:MAX_WAYS]]
     usable = [offer for offer in offers if offer is not None]
     for offer in usable:
-        if offer.way is Way.RAW and (offer.sha256, offer.size_bytes) != (target.sha256, target.size_bytes):
+        if offer.way is Way.RAW and offer.sha256 != wanted.sha256:
             raise WireInvalid("the raw way is not the target")
     return tuple(usable)
 
@@ -246,6 +290,29 @@ def _tolerances(document: object) -> Tolerances:
         for name in ("atol", "rtol", "min_agreement")
     }
     return Tolerances(**values)
+
+
+def _limits(document: object) -> Limits:
+    if document is None:
+        return Limits()
+    fields = _object(document, "limits")
+    return Limits(**{name: _optional_count(fields.get(name), name) for name in ("p50_latency_ns", "peak_memory_bytes")})
+
+
+def _device_classes(listed: object) -> tuple[str, ...]:
+    if listed is None:
+        return ()
+    if not isinstance(listed, list) or len(listed) > MAX_DEVICE_CLASSES:
+        raise WireInvalid(f"device_classes must be a list of at most {MAX_DEVICE_CLASSES}")
+    return tuple(_label(one, "device_classes") for one in listed)
+
+
+def _optional_count(value: object, name: str) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= ANY_SIZE:
+        raise WireInvalid(f"{name} must be a whole number or null, is {_shown(value)}")
+    return value
 
 
 def _blob(document: object, name: str, *, most: int) -> Blob:

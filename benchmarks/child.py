@@ -40,7 +40,7 @@ def _perform(request: dict[str, Any]) -> dict[str, Any]:
     tasks = {
         "check-samples": scoring.check_samples,
         "load-check": scoring.load_check,
-        "accuracy": scoring.measure_accuracy,
+        "predict": scoring.predict,
     }
     return tasks[task](request)
 

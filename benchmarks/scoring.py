@@ -108,17 +108,36 @@ def score(model: Model, samples: SampleSet) -> dict[str, Any]:
     return tally.figures()
 
 
-def measure_accuracy(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Top-1 accuracy of the model on every sample of a labelled set, at batch 1."""
+def predict(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The class of highest score for every sample of a data set, at batch 1.
+
+    Raises:
+        SamplesUnreadable: the outputs are no class scores, or a label is no class.
+    """
     model = open_model(request["model"], intra_op=request["intra_op"])
     path = Path(request["dataset"])
     samples = read_samples(path, model.inputs)
-    if samples.labels is None:
-        raise SamplesUnreadable(f"{path.name} has no labels")
-    figures = score(model, samples)
-    if figures["accuracy"] is None:
+    labels = None if samples.labels is None else samples.labels.tolist()
+    classes = []
+    for index in range(samples.n):
+        scores = _scores(model.run(samples.feeds(index, model.inputs)))
+        if labels is not None and not 0 <= labels[index] < scores.size:
+            raise SamplesUnreadable(
+                f"sample {index} has the label {labels[index]}, the model has {scores.size} classes"
+            )
+        classes.append(int(scores.argmax()))
+    return {
+        "classes": classes,
+        "labels": labels,
+        "dataset_sha256": file_sha256(path),
+    }
+
+
+def _scores(outputs: list[Any]) -> Any:
+    scores = next((value for value in outputs if is_scores(value)), None)
+    if scores is None:
         raise SamplesUnreadable("the model gives no class scores: no float output of shape [1, classes]")
-    return {"n": samples.n, "dataset_sha256": file_sha256(path), **figures}
+    return scores
 
 
 def file_sha256(path: Path) -> str:

@@ -1,6 +1,6 @@
-"""Offline bundles: the entry of a poll answer and the artifacts that it names, in one uncompressed tar for a device without a link.
+"""Offline bundles: the entry of a poll answer, the signed metadata and the artifacts, in one uncompressed tar for a device without a link.
 
-The bytes depend on the content alone: members have no time and no owner. The agent checks every digest again; nothing here is trusted.
+The bytes depend on the content alone: members have no time and no owner. The agent checks signatures and digests; nothing here is trusted.
 """
 
 import io
@@ -9,12 +9,15 @@ import tarfile
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from client.errors import ConfigError
 from client.progress import Progress, no_progress
 from client.rest import Json, RestClient
+from client.trust.documents import expiry_of, live_digests
+from client.trust.line import ask_news
 
 SCHEMA = "smallfleet-bundle/1"
 # What this version's agents read; a bundle is made for one that is not asked.
@@ -38,16 +41,27 @@ class Bundle:
     only_delta: bool = False
 
 
-def make_bundle(rest: RestClient, wanted: Bundle, out: Path, progress: Progress = no_progress) -> Json:
-    """Write the bundle to `out` and return its installation entry. Nothing stays at `out` when that fails.
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A bundle that was written: its installation entry, and until when devices take it."""
+
+    entry: Json
+    until: datetime
+
+
+def make_bundle(rest: RestClient, wanted: Bundle, out: Path, progress: Progress = no_progress) -> Written:
+    """Write the bundle to `out`. Nothing stays there when that fails.
 
     Raises:
-        ConfigError: there is no such variant, or no delta from the base (yet).
+        ConfigError: there is no such variant, it is not live, or there is no delta from the base (yet).
         Refused: the server says no.
         ServerError: the server cannot be reached or failed.
     """
     version = rest.get(f"models/{wanted.model}/versions/{wanted.version}")
-    entry = _entry(wanted, version, _ways(rest, wanted, _variant(version, wanted.variant)))
+    variant = _variant(version, wanted.variant)
+    news = ask_news(rest, wanted.model, root=0)
+    _require_live(wanted, variant, news)
+    entry = _entry(wanted, version, _ways(rest, wanted, variant))
     target = entry["target"]
     digests = [way["sha256"] for way in entry["ways"]]
     digests += [file["sha256"] for file in (target["contract"], target["sample_set"]) if file]
@@ -56,6 +70,7 @@ def make_bundle(rest: RestClient, wanted: Bundle, out: Path, progress: Progress 
         # USTAR: plain members that every reader takes, no extended headers.
         with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
             _add(tar, "bundle.json", _index(entry))
+            _add(tar, "trust.json", json.dumps(news).encode())
             for sha256 in dict.fromkeys(digests):
                 file = Path(folder) / sha256
                 rest.download(sha256, file, progress=progress)
@@ -63,7 +78,27 @@ def make_bundle(rest: RestClient, wanted: Bundle, out: Path, progress: Progress 
                     tar.addfile(_member(f"artifacts/{sha256}", file.stat().st_size), content)
                 file.unlink()
         partial.replace(out)
-    return entry
+    return Written(entry, _end(news))
+
+
+def _require_live(wanted: Bundle, variant: Json, news: Json) -> None:
+    """Look whether devices would take it.
+
+    Raises:
+        ConfigError: they would not.
+    """
+    path = f"{wanted.version}/{wanted.variant}"
+    live = live_digests(news["targets"].encode()) if "targets" in news else {}
+    if live.get(path) != variant["sha256"]:
+        raise ConfigError(
+            f"{wanted.model} {path} is not in the signed list, so no device would install it; live: {', '.join(live) or 'nothing'}"
+        )
+
+
+def _end(news: Json) -> datetime:
+    """When the first of the files that a device needs ends; of the roots only the newest counts."""
+    texts = [news["roots"][-1], *(news[role] for role in ("timestamp", "snapshot", "targets"))]
+    return min(expiry_of(text.encode())[1] for text in texts)
 
 
 def _variant(version: Json, name: str) -> Json:

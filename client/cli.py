@@ -31,14 +31,40 @@ COMMANDS: dict[str, dict[str, Entry]] = {
         "publish": Entry(
             "client.commands.publish", "publish one variant of a version with its contract and evaluation"
         ),
+        "trust": Entry(
+            "client.commands.trust", "who may sign a model line: set up, renew, rotate and revoke keys, status"
+        ),
         "yank": Entry("client.commands.yank", "withdraw a published version"),
         "budget": Entry("client.commands.budget", "limits of a model line: show, set, check a version against them"),
         "models": Entry("client.commands.models", "list model lines, show one with its versions and variants"),
         "bundle": Entry("client.commands.bundle", "write an offline bundle for `smallfleet agent install`"),
     },
+    "Make small nets": {
+        "zoo": Entry(
+            "compression.commands.zoo", "the papers' reference nets: list, count, export to ONNX", "compression"
+        ),
+        "compress": Entry(
+            "compression.commands.compress",
+            "make smaller variants of a model by a recipe, measured and recorded",
+            "compression",
+        ),
+        "ladder": Entry(
+            "compression.commands.ladder",
+            "make rungs between what devices hold and a new version: nearly as good for few bytes",
+            "compression",
+        ),
+        "study": Entry(
+            "compression.commands.study",
+            "explore a design space: the front within budgets, where more stops paying",
+            "compression",
+        ),
+    },
     "Operate": {
         "rollouts": Entry("client.commands.rollouts", "create, start, pause, resume, abort, list and show rollouts"),
-        "devices": Entry("client.commands.devices", "list devices, show one with its installations, revoke one"),
+        "devices": Entry(
+            "client.commands.devices",
+            "list devices, show one, approve or reject those that wait, rotate or revoke a credential",
+        ),
         "groups": Entry("client.commands.groups", "list, create and delete groups of devices"),
         "link-classes": Entry("client.commands.link_classes", "what a byte costs a device: list, create, change"),
         "benchmarks": Entry(
@@ -48,6 +74,8 @@ COMMANDS: dict[str, dict[str, Entry]] = {
         "deltas": Entry("client.commands.deltas", "which patches devices need, and having them built within a budget"),
         "enroll-token": Entry("client.commands.enroll_token", "create a token with which devices enroll"),
         "tokens": Entry("client.commands.tokens", "list, create and revoke API tokens"),
+        "webhooks": Entry("client.commands.webhooks", "have an address told what happens, and see what came of it"),
+        "audit": Entry("client.commands.audit", "who changed what: list, export, verify without the server"),
     },
     "On a device": {
         "agent": Entry("agent.commands", "run the agent, enroll a device, install a bundle", "agent"),
@@ -110,7 +138,9 @@ def exit_codes() -> str:
     variables = (
         "environment:\n"
         "  SMALLFLEET_SERVER      address of the server, unless --server says it\n"
-        "  SMALLFLEET_TOKEN       API token, unless --token says it; or a file with it: SMALLFLEET_TOKEN_FILE"
+        "  SMALLFLEET_TOKEN       API token, unless --token-file has it; or a file with it: SMALLFLEET_TOKEN_FILE\n"
+        "  SMALLFLEET_TRUST_DIR   the trust folder, unless --trust-dir says it; ./trust without both\n"
+        "  SMALLFLEET_PUBLISHER_KEY   the publisher's key as PEM text, or a file with it: SMALLFLEET_PUBLISHER_KEY_FILE"
     )
     return f"exit codes:\n{codes}\n\n{variables}"
 

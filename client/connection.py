@@ -11,11 +11,14 @@ from client.rest import RestClient
 
 
 def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `--server`, `--token` and `--json`."""
+    """Declare `--server`, `--token-file` and `--json`."""
     group = parser.add_argument_group("server")
     group.add_argument("--server", help="address of the server, e.g. https://models.example.org")
     group.add_argument(
-        "--token", help="API token; SMALLFLEET_TOKEN or SMALLFLEET_TOKEN_FILE keep it off the process list"
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="file with the API token; or SMALLFLEET_TOKEN, SMALLFLEET_TOKEN_FILE",
     )
     group.add_argument(
         "--allow-insecure", action="store_true", help="send the token over http:// to another machine, in clear"
@@ -38,19 +41,21 @@ def connect(args: argparse.Namespace) -> RestClient:
         raise ConfigError(f"--server must be an http or https address, got {server!r}")
     if parts.scheme == "http" and not (args.allow_insecure or is_loopback(server)):
         raise ConfigError(f"{server} would send the token in clear: use https://, or --allow-insecure")
-    return RestClient(server, token=args.token or _token_from_environment())
+    return RestClient(server, token=_token(args.token_file))
 
 
-def _token_from_environment() -> str:
-    if token := os.environ.get("SMALLFLEET_TOKEN"):
+def _token(given: Path | None) -> str:
+    """The token; never an argument, for `ps` shows those to everybody on the machine."""
+    if given is None and (token := os.environ.get("SMALLFLEET_TOKEN")):
         return token
-    file = os.environ.get("SMALLFLEET_TOKEN_FILE")
+    file = given or os.environ.get("SMALLFLEET_TOKEN_FILE")
+    source = "--token-file" if given else "SMALLFLEET_TOKEN_FILE"
     if not file:
-        raise ConfigError("no token: give --token or set SMALLFLEET_TOKEN or SMALLFLEET_TOKEN_FILE")
+        raise ConfigError("no token: give --token-file or set SMALLFLEET_TOKEN or SMALLFLEET_TOKEN_FILE")
     try:
         token = Path(file).read_text(encoding="utf-8").strip()
     except OSError as error:
-        raise LocalFileError(f"SMALLFLEET_TOKEN_FILE: {error}") from error
+        raise LocalFileError(f"{source}: {error}") from error
     if not token:
-        raise ConfigError(f"SMALLFLEET_TOKEN_FILE: {file} is empty")
+        raise ConfigError(f"{source}: {file} is empty")
     return token

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 TOLERANCES = ("atol", "rtol", "min_agreement")
@@ -14,6 +15,9 @@ EVALUATION_FIELDS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "high": ("ci_high", float),
     "by": ("measured_by", str),
 }
+
+# What a device must not exceed after the switch; how it is signed, and how many of that are in one of what people write.
+HEALTH_LIMITS = {"p50_latency_ms": ("p50_latency_ns", 1_000_000), "peak_memory_mib": ("peak_memory_bytes", 2**20)}
 
 # What is good when it is high; the bound that stands after such a quantity is `at_least`.
 LIMITED_FROM_BELOW = ("fps", "quality")
@@ -57,6 +61,25 @@ def tolerances(text: str) -> dict[str, float]:
             raise argparse.ArgumentTypeError(f"unknown tolerance {key!r}; known: {', '.join(TOLERANCES)}")
         found[key] = _number(float, key, value)
     return found
+
+
+def health_limit(text: str) -> tuple[str, int]:
+    """`p50_latency_ms=12.5` or `peak_memory_mib=64`, as the name and the whole number that are signed: nanoseconds, bytes.
+
+    Raises:
+        argparse.ArgumentTypeError: an unknown name, or no number above 0.
+    """
+    key, value = attribute(text)
+    if key not in HEALTH_LIMITS:
+        raise argparse.ArgumentTypeError(f"unknown limit {key!r}; known: {', '.join(HEALTH_LIMITS)}")
+    name, unit = HEALTH_LIMITS[key]
+    try:
+        count = int(Decimal(value) * unit)
+    except (ArithmeticError, ValueError):
+        count = 0
+    if count <= 0:
+        raise argparse.ArgumentTypeError(f"{key} must be a number above 0, got {value!r}")
+    return name, count
 
 
 def limit(text: str) -> tuple[str, dict[str, Any]]:

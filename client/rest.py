@@ -75,7 +75,7 @@ class RestClient:
         self._http.close()
 
     def get(self, path: str, **query: str | int | None) -> Json:
-        """The JSON at `path`, relative to `/api/v1/`; query values of None are left out."""
+        """The JSON at `path`, relative to `/api/v1/`, and an empty object for 204; query values of None are left out."""
         return self._json(self._request("GET", path, params=_present(query)))
 
     def post(self, path: str, body: Json | None = None, *, idempotent: bool = False) -> Json:
@@ -86,6 +86,10 @@ class RestClient:
         """PUT `body`; the answer, and whether something was created."""
         response = self._request("PUT", path, json=body)
         return self._json(response), response.status_code == httpx.codes.CREATED
+
+    def put_bytes(self, path: str, content: bytes) -> None:
+        """PUT a small document as it is: its bytes are signed."""
+        self._request("PUT", path, content=content, headers={"Content-Type": "application/json"})
 
     def patch(self, path: str, body: Json) -> Json:
         """PATCH with `body`; never repeated."""
@@ -106,6 +110,18 @@ class RestClient:
             if not page["results"] or seen >= page["count"]:
                 return
 
+    def lines(self, path: str, **query: str | int | None) -> Iterator[str]:
+        """The lines of the text at `path` as they come, which is never in memory as a whole; not repeated."""
+        accept = {"Accept": "application/x-ndjson, application/problem+json"}
+        try:
+            with self._http.stream("GET", path, params=_present(query), headers=accept) as response:
+                if not response.is_success:
+                    response.read()
+                    self._raise_problem(response, frozenset())
+                yield from response.iter_lines()
+        except httpx.RequestError as error:
+            raise ServerError(f"{self.server} hung up: {str(error) or type(error).__name__}") from error
+
     def find(self, path: str) -> Json | None:
         """The JSON at `path`, or None where the server says that there is no such thing."""
         try:
@@ -114,6 +130,18 @@ class RestClient:
             if refused.status == httpx.codes.NOT_FOUND:
                 return None
             raise
+
+    def put_study(self, model: str, document: Json) -> bool:
+        """Put a study's document by `smallfleet-study/1` in the place of the one before; whether the study is new."""
+        return self.put(f"models/{model}/studies/{document['name']}", document)[1]
+
+    def get_study(self, model: str, name: str) -> Json:
+        """The study, with what it measured under `document`."""
+        return self.get(f"models/{model}/studies/{name}")
+
+    def list_studies(self, model: str) -> Iterator[Json]:
+        """The studies of a model line, without their documents."""
+        return self.pages(f"models/{model}/studies")
 
     def has_artifact(self, sha256: str) -> bool:
         """Whether the server holds the artifact."""
@@ -192,10 +220,11 @@ class RestClient:
         repeatable: bool = True,
         accept: frozenset[int] = frozenset(),
         stream: Callable[[], Iterator[bytes]] | None = None,
+        content: bytes | None = None,
         **options: Any,
     ) -> httpx.Response:
         def send() -> httpx.Response:
-            return self._http.request(method, path, content=stream() if stream else None, **options)
+            return self._http.request(method, path, content=stream() if stream else content, **options)
 
         return self._repeat(send, repeatable=repeatable, accept=accept)
 
@@ -232,6 +261,8 @@ class RestClient:
         raise ServerError(f"{self.server} failed: {refused}")
 
     def _json(self, response: httpx.Response) -> Json:
+        if response.status_code == httpx.codes.NO_CONTENT:
+            return {}
         try:
             document = response.json()
         except ValueError as error:

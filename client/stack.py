@@ -15,7 +15,11 @@ from typing import Any, Self
 import httpx
 
 from client.processes import Children, smallfleet
+from client.publishing import Signing
 from client.rest import RestClient
+from client.trust.folder import LineFolder
+from client.trust.keys import KeyRole, load_key
+from client.trust.line import LineTrust
 
 ADMIN = "admin"
 
@@ -56,7 +60,10 @@ class Stack:
             "SMALLFLEET_POLL_AFTER_S": "1",
             "SMALLFLEET_JOBS_INTERVAL_S": "1",
             "SMALLFLEET_LAST_SEEN_FLUSH_S": "5",
+            # Many devices at one address, and simulated ones whose days pass in minutes.
+            **{f"SMALLFLEET_RATE_{what}": "" for what in ("ENROLL", "REFUSED", "POLL", "MESSAGES", "ARTIFACTS")},
             "SMALLFLEET_SERVER": self.url,
+            "SMALLFLEET_TRUST_DIR": str(home / "trust"),
             **(environment or {}),
         }
         self.children = Children(home / "logs", self.environment)
@@ -123,10 +130,22 @@ class Stack:
         """The REST API as the admin."""
         return RestClient(self.url, token=self.token)
 
+    def trust(self, model: str) -> None:
+        """Give a model line keys, a root and an empty list, unless it has them. The line is made where there is none."""
+        if not (self.home / "trust" / model).exists():
+            self.cli("trust", "init", model, "--create-model")
+
+    def signing(self, rest: RestClient, model: str) -> Signing:
+        """What this stack's publisher of the line signs with."""
+        folder = LineFolder.of(self.home / "trust", model)
+        return Signing(LineTrust(rest, folder), load_key(folder.publisher_key, KeyRole.PUBLISHER))
+
     def enroll(
         self, name: str, *, models: tuple[str, ...], device_class: str, link_class: str | None = None, options: str = ""
     ) -> StackDevice:
-        """Enroll an agent: a one-time token, a configuration file with `options` (TOML) at its end, the agent's own `enroll`."""
+        """Enroll an agent: trust for its lines, a token with their pins, a configuration file with `options` (TOML) at its end, its own `enroll`."""
+        for model in models:
+            self.trust(model)
         folder = self.home / "devices" / name
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "agent.toml"
@@ -134,9 +153,11 @@ class Stack:
             f'server = "{self.url}"\nstate_dir = "{folder / "state"}"\nname = "{name}"\ndevice_class = "{device_class}"\n'
             f"models = {json.dumps(list(models))}\n{options}"
         )
-        with self.rest() as rest:
-            token = rest.post("enrollment-tokens", {"name": name, "uses": 1, "link_class": link_class})["token"]
-        self.cli("agent", "enroll", "--config", str(config), "--token", token)
+        link = ("--link-class", link_class) if link_class else ()
+        lines = [argument for model in models for argument in ("--model", model)]
+        token = self.cli_json("enroll-token", "--name", name, *link, *lines)["token"]
+        command = smallfleet("agent", "enroll", "--config", str(config))
+        self.children.run(*command, environment={"SMALLFLEET_ENROLLMENT_TOKEN": token})
         return StackDevice(name, config, folder / "state")
 
     def start_agent(self, device: StackDevice) -> None:

@@ -17,10 +17,11 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from compression.digits import PIXEL_MAX, LabelledImages, split_digits
-from compression.evaluation import measure_accuracy, predict_logits
+from benchmarks.samples import write_samples
+from compression.datasets import Samples, load_samples, split
+from compression.datasets.digits import PIXEL_MAX
+from compression.evaluation import predict_classes, predict_logits
 from compression.quantisation import quantise_int8
-from compression.sample_set import write_sample_set
 
 INPUT, OUTPUT = "image", "logits"
 VERSIONS = ("1.0.0", "1.1.0")
@@ -29,6 +30,7 @@ CHANGED_SHARE_MIN = 0.99
 SAMPLES = 48
 # 1.0.0 is made as if these had been all there was.
 FIRST_IMAGES = 320
+HELD_OUT_SAMPLES = 600
 # How far a device may be from the golden outputs: another CPU sums float32 in another order; int8 is held to its
 # decisions.
 TOLERANCES: dict[str, dict[str, float | None]] = {
@@ -64,6 +66,11 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def split_digits() -> tuple[Samples, Samples]:
+    """The training part (1197 images) and the held-out part."""
+    return split(load_samples("digits"), held_out=HELD_OUT_SAMPLES)
+
+
 def contract() -> dict[str, Any]:
     """What an application needs to run any variant."""
     return {
@@ -88,7 +95,7 @@ def changed_share(old: Path, new: Path) -> float:
     return changed / sum(array.size for array in before.values())
 
 
-def describe(out: Path, held_out: LabelledImages) -> dict[str, Any]:
+def describe(out: Path, held_out: Samples) -> dict[str, Any]:
     """Everything that is stated of the models, measured on the files in `out`.
 
     Raises:
@@ -106,14 +113,15 @@ def describe(out: Path, held_out: LabelledImages) -> dict[str, Any]:
     return {"files": files, "weights_changed_share": share}
 
 
-def _evaluation(path: Path, held_out: LabelledImages) -> dict[str, Any]:
-    accuracy = measure_accuracy(path, held_out)
+def _evaluation(path: Path, held_out: Samples) -> dict[str, Any]:
+    found = predict_classes(path, held_out.renamed(INPUT))
+    low, high = found.ci95
     return {
         "metric": "accuracy",
-        "value": accuracy.value,
-        "sample_count": accuracy.sample_count,
+        "value": found.accuracy,
+        "sample_count": found.n,
         "dataset_sha256": held_out.sha256(),
-        "ci95": [accuracy.ci_low, accuracy.ci_high],
+        "ci95": [low, high],
         "measured_by": f"onnxruntime {onnxruntime.__version__} CPU",
         "size_bytes": path.stat().st_size,
     }
@@ -132,7 +140,7 @@ def _require(files: dict[str, dict[str, Any]], share: float) -> None:
         raise DemoModelError(f"1.1.0 is not more accurate than 1.0.0: {new:.4f} and {old:.4f}")
 
 
-def _train_and_export(out: Path, training: LabelledImages, held_out: LabelledImages) -> None:
+def _train_and_export(out: Path, training: Samples, held_out: Samples) -> None:
     # Only this step needs torch.
     import copy
 
@@ -160,16 +168,13 @@ def _train_and_export(out: Path, training: LabelledImages, held_out: LabelledIma
         export_onnx(deployed, path, example=held_out.images[:SAMPLES], input_name=INPUT, output_name=OUTPUT)
 
 
-def _quantise_and_sample(out: Path, training: LabelledImages, held_out: LabelledImages) -> None:
-    images, labels = held_out.images[:SAMPLES], held_out.labels[:SAMPLES]
+def _quantise_and_sample(out: Path, training: Samples, held_out: Samples) -> None:
+    images, labels = held_out.images[:SAMPLES], held_out.classes[:SAMPLES]
     for version in VERSIONS:
         source = out / f"digits-{version}-fp32.onnx"
         quantise_int8(source, out / f"digits-{version}-int8.onnx", training.images[:512])
-        write_sample_set(
-            out / f"digits-{version}.samples.npz",
-            inputs={INPUT: images},
-            goldens={OUTPUT: predict_logits(source, images)},
-            labels=labels,
+        write_samples(
+            out / f"digits-{version}.samples.npz", {INPUT: images}, {OUTPUT: predict_logits(source, images)}, labels
         )
 
 

@@ -1,50 +1,51 @@
-"""Accuracy of an ONNX classifier, measured by ONNX Runtime on the very file that is shipped. No torch."""
+"""How good an ONNX file is: measured by the ruler in a process of its own, on the very file that is shipped. No torch.
 
-import math
-from dataclasses import dataclass
+`predict_logits` is for golden outputs and for comparing a file with the net it came from; it claims nothing.
+"""
+
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from compression.digits import LabelledImages
+from benchmarks.accuracy import Predictions, predict
+from benchmarks.errors import BenchmarkError, SamplesUnreadable
+from compression.datasets import Samples, write_samples_file
+from compression.errors import DataUnusable, ModelUnusable
 
-# Two-sided 95 % of the normal distribution.
-Z_95 = 1.959963984540054
-
-
-@dataclass(frozen=True, slots=True)
-class Accuracy:
-    """Share of right answers with its 95 % Wilson interval."""
-
-    value: float
-    sample_count: int
-    ci_low: float
-    ci_high: float
+TIMEOUT_S = 3600.0
 
 
-def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """The 95 % score interval of a proportion (E. B. Wilson, JASA 22, 1927), inside 0..1."""
-    share = successes / trials
-    centre = share + Z_95**2 / (2 * trials)
-    spread = Z_95 * math.sqrt(share * (1 - share) / trials + Z_95**2 / (4 * trials**2))
-    scale = 1 + Z_95**2 / trials
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+def predict_classes(model: Path, samples: Samples) -> Predictions:
+    """What the model answers for every sample, one at a time, and how much of it is right where the samples are labelled.
+
+    Raises:
+        DataUnusable: the samples do not fit the model's inputs, or its output is no class scores.
+        ModelUnusable: the runtime refuses or fails.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = Path(folder) / "samples.npz"
+        write_samples_file(dataset, samples)
+        try:
+            return predict(model, dataset, timeout_s=TIMEOUT_S)
+        except SamplesUnreadable as error:
+            raise DataUnusable(f"{model.name}: {error}") from error
+        except BenchmarkError as error:
+            raise ModelUnusable(f"{model.name}: {error}") from error
 
 
 def predict_logits(model: Path, images: NDArray[np.float32]) -> NDArray[np.float32]:
     """Logits of the model's one output for float32 `images` of its one input, on one CPU thread."""
+    (logits,) = predict_outputs(model, images)
+    return logits
+
+
+def predict_outputs(model: Path, images: NDArray[np.floating]) -> list[NDArray[np.float32]]:
+    """Every output of the model, in its order and as float32, for `images` of its one input, on one CPU thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    (logits,) = session.run(None, {session.get_inputs()[0].name: images})
-    return np.asarray(logits, dtype=np.float32)
-
-
-def measure_accuracy(model: Path, held_out: LabelledImages) -> Accuracy:
-    """Top-1 accuracy of `model` on `held_out`."""
-    right = int((predict_logits(model, held_out.images).argmax(axis=1) == held_out.labels).sum())
-    count = len(held_out.labels)
-    ci_low, ci_high = wilson_interval(right, count)
-    return Accuracy(value=right / count, sample_count=count, ci_low=ci_low, ci_high=ci_high)
+    outputs = session.run(None, {session.get_inputs()[0].name: images})
+    return [np.asarray(output, dtype=np.float32) for output in outputs]

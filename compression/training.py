@@ -1,11 +1,12 @@
 """A plain supervised training loop for small image classifiers; repeatable on one machine from its seed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from compression.digits import LabelledImages
+from compression.datasets import Samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +30,23 @@ class Recipe:
     weight_decay: float = 1e-2
 
 
-def train(net: nn.Module, images: LabelledImages, recipe: Recipe) -> None:
-    """Train every parameter of `net` in place by `recipe`."""
+def train(
+    net: nn.Module, images: Samples, recipe: Recipe, *, after_epoch: Callable[[int], None] = lambda _epoch: None
+) -> None:
+    """Train every parameter of `net` in place by `recipe`.
+
+    `after_epoch` is called with the number of epochs done while the net is in eval mode; what it raises ends the training.
+    """
     generator = torch.Generator().manual_seed(recipe.seed)
     torch.manual_seed(recipe.seed)
-    inputs, labels = torch.from_numpy(images.images), torch.from_numpy(images.labels)
+    inputs, labels = torch.from_numpy(images.images), torch.from_numpy(images.classes)
     optimiser = torch.optim.AdamW(net.parameters(), weight_decay=recipe.weight_decay)
     steps_per_epoch = len(labels) // recipe.batch
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, recipe.peak_learning_rate, total_steps=recipe.epochs * steps_per_epoch, pct_start=0.1
     )
-    net.train()
-    for _ in range(recipe.epochs):
+    for epoch in range(recipe.epochs):
+        net.train()
         order = torch.randperm(len(labels), generator=generator)[: steps_per_epoch * recipe.batch]
         for chosen in torch.split(order, recipe.batch):
             shifted = shift(inputs[chosen], recipe.shift_pixels, generator)
@@ -49,7 +55,8 @@ def train(net: nn.Module, images: LabelledImages, recipe: Recipe) -> None:
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
-    net.eval()
+        net.eval()
+        after_epoch(epoch + 1)
 
 
 def shift(images: torch.Tensor, pixels: float, generator: torch.Generator) -> torch.Tensor:

@@ -29,12 +29,12 @@ from delta.format import Container, Header, Identity, Index
 from delta.formulas.evaluation import Evaluation
 from delta.layouts import ReadAhead
 from delta.limits import MIB, Deadline, Limits
-from delta.output import Output, check_digest
+from delta.output import Sink, check_digest, replaced
 from delta.predictors import PREDICTORS
 from delta.spans import Contexts, Piece, Prepared, Span
 from delta.streams import Stream, open_streams
 
-__all__ = ["Identity", "Limits", "PatchInfo", "apply", "read_info", "verify"]
+__all__ = ["Identity", "Limits", "PatchInfo", "apply", "read_info", "restore", "verify"]
 
 _PIECE_ALIGNMENT = 64
 
@@ -97,9 +97,27 @@ def apply(base: Path | None, patch: Path, out: Path, *, limits: Limits = Limits(
     deadline = Deadline(limits.wall_s)
     with _memory_typed(), _opened(patch) as patch_fd:
         container = container_format.parse(patch_fd, limits)
-        with _opened_base(base, container.header, deadline) as base_fd, Output(out) as output:
-            _restore(container, patch_fd, base_fd, output.write, deadline)
-            output.finish(container.header.target)
+        with _opened_base(base, container.header) as base_fd, replaced(out) as sink:
+            _restore_to(sink, container, patch_fd, base_fd, deadline)
+
+
+def restore(base_fd: int | None, patch_fd: int, sink: Sink, *, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
+    """Restore the patch's target to an open file, durably: `apply` for a process that may open nothing any more.
+
+    Raises:
+        DeltaError: the patch, the base or the output is wrong; what was written is of no use.
+        OSError: `base_fd` or `patch_fd` cannot be read; likewise.
+    """
+    deadline = Deadline(limits.wall_s)
+    with _memory_typed():
+        container = container_format.parse(patch_fd, limits)
+        _restore_to(sink, container, patch_fd, base_fd, deadline)
+
+
+def _restore_to(sink: Sink, container: Container, patch_fd: int, base_fd: int | None, deadline: Deadline) -> None:
+    with _base_blamed(base_fd, container.header, deadline):
+        _restore(container, patch_fd, base_fd, sink.write, deadline)
+        sink.finish(container.header.target)
 
 
 def verify(base: Path | None, patch: Path, *, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
@@ -113,7 +131,7 @@ def verify(base: Path | None, patch: Path, *, limits: Limits = Limits()) -> None
     digest = hashlib.sha256()
     with _memory_typed(), _opened(patch) as patch_fd:
         container = container_format.parse(patch_fd, limits)
-        with _opened_base(base, container.header, deadline) as base_fd:
+        with _opened_base(base, container.header) as base_fd, _base_blamed(base_fd, container.header, deadline):
             _restore(container, patch_fd, base_fd, lambda piece: digest.update(piece.data), deadline)
             check_digest(container.header.target, digest.hexdigest())
 
@@ -285,24 +303,33 @@ def _memory_typed() -> Iterator[None]:
 
 
 @contextmanager
-def _opened_base(base: Path | None, header: Header, deadline: Deadline) -> Iterator[int | None]:
-    """The base, opened; its size is checked. What fails within is the base's fault where it is another one."""
-    if header.base is None:
+def _opened_base(base: Path | None, header: Header) -> Iterator[int | None]:
+    """The base, opened, if the patch reads one."""
+    if header.base is None or base is None:
         yield None
         return
-    if base is None:
-        raise WrongBase(str(header.base), "none")
     with _opened(base) as fd:
-        size_bytes = os.fstat(fd).st_size
-        if size_bytes != header.base.size_bytes:
-            raise WrongBase(str(header.base), f"one of {size_bytes} bytes")
-        try:
-            yield fd
-        except (PatchMalformed, OutputMismatch) as error:
-            actual = Identity(_sha256(fd, deadline), size_bytes)
-            if actual != header.base:
-                raise WrongBase(str(header.base), str(actual)) from error
-            raise
+        yield fd
+
+
+@contextmanager
+def _base_blamed(fd: int | None, header: Header, deadline: Deadline) -> Iterator[None]:
+    """Check the base's size; what fails within is the base's fault where it is another one."""
+    if header.base is None:
+        yield
+        return
+    if fd is None:
+        raise WrongBase(str(header.base), "none")
+    size_bytes = os.fstat(fd).st_size
+    if size_bytes != header.base.size_bytes:
+        raise WrongBase(str(header.base), f"one of {size_bytes} bytes")
+    try:
+        yield
+    except (PatchMalformed, OutputMismatch) as error:
+        actual = Identity(_sha256(fd, deadline), size_bytes)
+        if actual != header.base:
+            raise WrongBase(str(header.base), str(actual)) from error
+        raise
 
 
 def _sha256(fd: int, deadline: Deadline) -> str:

@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
 
 from delta.arrays import Octets
 from delta.errors import OutputMismatch, OutputUnwritable
@@ -19,25 +18,17 @@ _GATHERED_BYTES = 1 << 16
 """Pieces smaller than this are gathered: a system call and a call of the hash cost more than the copy."""
 
 
-class Output:
-    """One output. `write` appends, `finish` puts it in its place; leaving without that removes every trace of it."""
+class Sink:
+    """An open file that an output is written to. `write` appends; `finish` ends it and says whether it is right.
 
-    def __init__(self, out: Path) -> None:
-        self._out = out
-        self._partial = out.parent / f".{out.name}.{os.urandom(8).hex()}.partial"
+    It needs nothing but the descriptor, for a process that may open nothing any more.
+    """
+
+    def __init__(self, fd: int, name: str) -> None:
+        self._fd = fd
+        self._name = name
         self._digest = hashlib.sha256()
         self._pending = bytearray()
-        self._fd = -1
-
-    def __enter__(self) -> Self:
-        with self._typed():
-            self._fd = os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._partial.unlink(missing_ok=True)
 
     def write(self, piece: Octets) -> None:
         """Append.
@@ -53,7 +44,7 @@ class Output:
             self._append(piece.data)
 
     def finish(self, target: Identity) -> None:
-        """Compare the digest, make the file durable, rename it to its place.
+        """Compare the digest and make the bytes durable.
 
         Raises:
             OutputMismatch: other bytes were written than `target`'s.
@@ -61,14 +52,8 @@ class Output:
         """
         self._flush()
         check_digest(target, self._digest.hexdigest())
-        with self._typed():
+        with _typed(self._name):
             os.fsync(self._fd)
-            self._partial.replace(self._out)
-            directory = os.open(self._out.parent, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
 
     def _flush(self) -> None:
         if self._pending:
@@ -77,16 +62,59 @@ class Output:
 
     def _append(self, octets: memoryview) -> None:
         self._digest.update(octets)
-        with self._typed():
+        with _typed(self._name):
             while octets:
                 octets = octets[os.write(self._fd, octets) :]
 
-    @contextmanager
-    def _typed(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise OutputUnwritable(f"{self._out} could not be written: {error.strerror or error}") from error
+
+@contextmanager
+def created(path: Path, *, told_as: Path | None = None) -> Iterator[Sink]:
+    """A new file at `path`, which must not be there; what a failure leaves is the caller's to remove. Errors may name another place.
+
+    Raises:
+        OutputUnwritable: it cannot be made.
+    """
+    name = str(told_as or path)
+    with _typed(name):
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        yield Sink(fd, name)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def replaced(out: Path) -> Iterator[Sink]:
+    """A new file that takes the place `out` in one durable rename when the block ends well; otherwise every trace of it is removed.
+
+    Raises:
+        OutputUnwritable: the disk is full, or the like.
+    """
+    partial = out.parent / f".{out.name}.{os.urandom(8).hex()}.partial"
+    try:
+        with created(partial, told_as=out) as sink:
+            yield sink
+        with _typed(str(out)):
+            partial.replace(out)
+            _sync_folder(out.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def _typed(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputUnwritable(f"{name} could not be written: {error.strerror or error}") from error
 
 
 def check_digest(target: Identity, actual: str) -> None:

@@ -17,7 +17,7 @@ COPY compression compression
 COPY delta delta
 COPY fleet fleet
 COPY registry registry
-RUN pip install --no-cache-dir --constraint constraints.txt '.[server,postgres,s3]' \
+RUN pip install --no-cache-dir --constraint constraints.txt '.[server,postgres,redis,s3]' \
  && useradd --system --uid 10001 --home-dir /var/lib/smallfleet --create-home smallfleet
 
 USER 10001

@@ -12,9 +12,21 @@ threads = int(os.environ.get("SMALLFLEET_WEB_THREADS", "8"))
 timeout = 60
 graceful_timeout = 20
 keepalive = 75
+# The longest address has a filter of every kind; who sends a larger head sends no request of ours.
+limit_request_line = 4094
+limit_request_fields = 64
+limit_request_field_size = 8190
+# Python's sendfile waits without end for a reader that has stopped (its timeout is the socket's own, and that is none).
+sendfile = False
 accesslog = None
 # By default one socket in the home folder, which two servers of one person would take from each other.
 control_socket_disable = True
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Called by gunicorn in each new worker."""
+    connections.end_stalls(worker.sockets)
+    worker.log.error_log.addFilter(connections.without_stalls)
 
 
 def pre_request(worker: Any, req: Any) -> None:

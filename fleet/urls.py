@@ -7,11 +7,15 @@ from drf_spectacular.views import SpectacularJSONAPIView
 api_v1: list[URLPattern | URLResolver] = [
     path("openapi.json", SpectacularJSONAPIView.as_view(permission_classes=[]), name="openapi"),
     path("", include("access.api.urls")),
+    path("", include("access.audit.api.urls")),
     path("", include("registry.api.urls")),
+    path("", include("registry.studies.api.urls")),
+    path("", include("registry.trust.api.urls")),
     path("", include("fleet.devices.api.urls")),
     path("", include("fleet.rollouts.api.urls")),
     path("", include("fleet.ledger.api.urls")),
     path("", include("fleet.measurements.api.urls")),
+    path("", include("fleet.webhooks.api.urls")),
 ]
 
 urlpatterns = [

@@ -6,7 +6,18 @@ from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
 
-from registry.models import Artifact, Budget, Evaluation, ModelLine, Patch, Variant, Version
+from registry.models import (
+    Artifact,
+    Budget,
+    Evaluation,
+    MetadataFile,
+    ModelLine,
+    Patch,
+    Study,
+    Upload,
+    Variant,
+    Version,
+)
 
 
 class ReadOnlyAdmin(admin.ModelAdmin[Any]):
@@ -83,3 +94,29 @@ class BudgetAdmin(ReadOnlyAdmin):
 
     list_display = ["model_line", "configuration", "changed_at"]
     list_select_related = ["model_line"]
+
+
+@admin.register(MetadataFile)
+class MetadataFileAdmin(ReadOnlyAdmin):
+    """Signed metadata, by role and version."""
+
+    list_display = ["model_line", "role", "version", "expires_at", "superseded_at"]
+    list_filter = ["role", "model_line"]
+
+
+@admin.register(Upload)
+class UploadAdmin(ReadOnlyAdmin):
+    """Who sent which bytes."""
+
+    list_display = ["artifact", "actor", "uploaded_at"]
+    list_select_related = ["artifact"]
+    search_fields = ["artifact__sha256", "actor"]
+
+
+@admin.register(Study)
+class StudyAdmin(ReadOnlyAdmin):
+    """Explorations of design spaces."""
+
+    list_display = ["model_line", "name", "point_count", "changed_at", "changed_by"]
+    list_select_related = ["model_line"]
+    search_fields = ["name", "model_line__name"]

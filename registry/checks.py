@@ -11,11 +11,14 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
 
+from benchmarks import seccomp
 from registry.storage import store
 from registry.storage.folder import FolderStore
 from registry.storage.s3 import S3Store
+from registry.trust.keys import ROLES, configured_key, key_file
 
 SMALLEST_INSPECTION_BYTES = 256 * 1024**2
+LONGEST_TIMESTAMP_LIFE_S = 30 * 86_400
 
 
 def check_store(**_options: Any) -> Iterable[CheckMessage]:
@@ -47,6 +50,37 @@ def check_inspection(**_options: Any) -> Iterable[CheckMessage]:
             )
         ]
     return []
+
+
+def check_trust(**_options: Any) -> Iterable[CheckMessage]:
+    """The server's online keys are nobody else's to read, and its timestamps live neither too short nor too long."""
+    life_s = settings.SMALLFLEET_TIMESTAMP_LIFE_S
+    if not 1 <= life_s <= LONGEST_TIMESTAMP_LIFE_S:
+        yield Error(
+            f"SMALLFLEET_TIMESTAMP_LIFE_S is {life_s}",
+            hint=f"Choose 1 to {LONGEST_TIMESTAMP_LIFE_S} seconds; a week (604800) lets the worker stand still for six days.",
+            id="registry.E006",
+        )
+    for role in ROLES:
+        file = key_file(role)
+        if not configured_key(role) and file.exists() and file.stat().st_mode & 0o077:
+            yield Error(
+                f"{file} can be read by others than its owner.",
+                hint=f"Run `chmod 600 {file}`, and put a new key in its place if somebody may have read it.",
+                id="registry.E007",
+            )
+
+
+def check_sandbox(**_options: Any) -> Iterable[CheckMessage]:
+    """The children that check models and build patches can shut themselves in."""
+    if seccomp.is_available():
+        return []
+    words = "This kernel cannot filter system calls (seccomp), or the architecture is not known here"
+    if settings.SMALLFLEET_SANDBOX_REQUIRED:
+        hint = "Use a kernel with CONFIG_SECCOMP_FILTER; SMALLFLEET_SANDBOX_REQUIRED=0 goes on without, where uploads are trusted."
+        return [Error(f"{words}: no model is checked and no patch is built.", hint=hint, id="registry.E006")]
+    hint = "Use a kernel with CONFIG_SECCOMP_FILTER: a model that broke its parser could reach the network from here."
+    return [checks.Warning(f"{words}: models are parsed without that fence.", hint=hint, id="registry.W002")]
 
 
 def _writable(folder: Path, setting: str, check_id: str) -> list[CheckMessage]:
@@ -89,7 +123,7 @@ def _boto3_present() -> list[CheckMessage]:
     ]
 
 
-CHECKS: tuple[Callable[..., Iterable[CheckMessage]], ...] = (check_store, check_inspection)
+CHECKS: tuple[Callable[..., Iterable[CheckMessage]], ...] = (check_store, check_inspection, check_trust)
 
 
 def register_checks() -> None:

@@ -1,8 +1,9 @@
 """Children that look at bytes from outside: limited, without the server's secrets, and gone when the answer is there.
 
 A child is `python -m <module> <arguments>`. It is told its limits in an argument and sets them itself, before it imports
-anything heavy (`benchmarks.confine`): nothing runs between fork and exec, which would be unsafe in a threaded server. What
-it says is read up to a cap. This module knows no Django, because children import the package it is in.
+anything heavy (`benchmarks.confine`): nothing runs between fork and exec, which would be unsafe in a threaded server. When it
+has imported what it needs, and before it looks at a byte, it gives up the network and all other processes, and where the kernel has Landlock every
+file but those it was given (`shut_in`). What it says is read up to a cap. This module knows no Django, because children import the package it is in.
 """
 
 import contextlib
@@ -13,10 +14,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import IO
+
+from benchmarks.confine import confine
+from benchmarks.sandbox import keep_paths
 
 ANSWER_CAP_BYTES = 4 * 1024**2
 _STDERR_CAP_BYTES = 64 * 1024
@@ -53,14 +58,20 @@ class Limits:
         timeout_s: elapsed time; also the backstop in CPU seconds.
         file_bytes: the largest file it may write.
         nice: added to its niceness.
+        sandbox_required: whether it refuses to work on a kernel that cannot filter system calls.
     """
 
     memory_bytes: int
     timeout_s: int
     file_bytes: int = 0
     nice: int = 10
+    sandbox_required: bool = True
 
-    def as_arguments(self) -> dict[str, int]:
+    def told(self) -> str:
+        """What the child is told, for `limit_itself` and `shut_in`."""
+        return json.dumps({"limits": self._as_arguments(), "sandbox_required": self.sandbox_required})
+
+    def _as_arguments(self) -> dict[str, int]:
         """What `benchmarks.confine.confine` is called with in the child. Private memory is the bound, address space only the outer fence."""
         return {
             "parent_pid": os.getpid(),
@@ -73,16 +84,29 @@ class Limits:
         }
 
 
+def limit_itself(told: str) -> None:
+    """In the child, before it imports anything heavy."""
+    confine(**json.loads(told)["limits"])
+
+
+def shut_in(told: str, *, readable: Iterable[Path], writable: Iterable[Path] = ()) -> None:
+    """In the child, when it has imported what it needs and before it looks at what it was given.
+
+    Raises:
+        SandboxUnavailable: the kernel cannot filter system calls, and that is required.
+    """
+    keep_paths(readable=readable, writable=writable, required=json.loads(told)["sandbox_required"])
+
+
 def run_child(module: str, arguments: Sequence[str], *, limits: Limits) -> bytes:
     """Run a child to its end and return what it wrote to its standard output.
 
     Raises:
         ChildFailed: it was killed, ran out of its limits, or ended with another code than 0.
     """
-    told = json.dumps(limits.as_arguments())
     # -P: the working directory is not searched for modules.
     with subprocess.Popen(
-        [sys.executable, "-P", "-m", module, told, *arguments],
+        [sys.executable, "-P", "-m", module, limits.told(), *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -13,7 +13,7 @@ from django.db.models import Exists, ManyToOneRel, OuterRef, ProtectedError
 from django.utils import timezone
 
 from access.actors import SYSTEM
-from access.services import record_audit
+from access.audit.recording import record_audit
 from registry.models import Artifact
 from registry.storage import store
 from registry.storage.base import sweep_staging
@@ -75,9 +75,8 @@ def _delete_artifact(artifact: Artifact) -> bool:
     try:
         with transaction.atomic():
             artifact.delete()
-            record_audit(
-                actor=SYSTEM, action="collect_artifact", subject=artifact.sha256, detail={"kind": artifact.kind}
-            )
+            before = {"kind": artifact.kind, "size_bytes": artifact.size_bytes}
+            record_audit(actor=SYSTEM, action="collect_artifact", subject=artifact.sha256, before=before)
             with contextlib.suppress(FileNotFoundError):
                 store().delete(artifact.sha256)
     except (ProtectedError, IntegrityError):  # it found a use meanwhile

@@ -13,9 +13,21 @@ ProblemError
 ├── StoreUnavailable          503  the object store does not answer
 ├── RangeNotSatisfiable       416
 ├── InspectionFailed          503  the check itself could not run: try again
+├── DocumentInvalid           422  JSON that is not of its schema, or too large
+│   ├── RecipeInvalid         422
+│   └── StudyInvalid          422
 ├── VersionInvalid            400  not a semantic version
 ├── ContractMismatch          422  the model is not what the version's contract says
 ├── ArtifactUnknown           422  refers to an artifact that was not uploaded
+├── NoTrust                   404  the model line has no root yet
+├── OnlineKeysUnusable        503  the server's own keys cannot be read
+├── MetadataRefused           422  signed metadata that is none, or is not made as it must be
+│   ├── MetadataTooLarge      413
+│   ├── MetadataUnsigned      422  too few valid signatures
+│   ├── MetadataExpiry        422  expired, or expires too late
+│   ├── WrongModelLine        422
+│   ├── TooManyTargets        422
+│   └── MetadataDiffers       422  a target is not what the registry has
 └── StateConflict             409
     ├── KindDiffers           409  the bytes are there as another kind of artifact
     ├── NameTaken             409  a model line with other properties
@@ -24,7 +36,11 @@ ProblemError
     ├── EvaluationDiffers     409
     ├── VersionYanked         409
     ├── VersionEmpty          409  nothing to publish
-    └── OverBudget            409  a variant breaks a limit that its model line requires
+    ├── OverBudget            409  a variant breaks a limit that its model line requires
+    ├── MetadataOutdated      409  somebody else signed in between
+    ├── OnlineKeysDiffer      409  the root names other online keys than this server's
+    ├── NotSigned             409  no signed targets metadata names it
+    └── StillSigned           409  signed targets metadata still names it
 """
 
 from access.errors import ProblemError
@@ -121,6 +137,28 @@ class InspectionFailed(ProblemError):
     status = 503
 
 
+class DocumentInvalid(ProblemError):
+    """A document that is stored as it is said is not of its schema, or too large."""
+
+    slug = "document-invalid"
+    title = "The document is not valid"
+    status = 422
+
+
+class RecipeInvalid(DocumentInvalid):
+    """Not by `smallfleet-recipe/1`, or over 64 kB."""
+
+    slug = "recipe-invalid"
+    title = "The recipe is not valid"
+
+
+class StudyInvalid(DocumentInvalid):
+    """Not by `smallfleet-study/1`, over 4 MB, or of another name than its address."""
+
+    slug = "study-invalid"
+    title = "The study is not valid"
+
+
 class VersionInvalid(ProblemError):
     """Not a semantic version (semver.org 2.0.0)."""
 
@@ -143,6 +181,73 @@ class ArtifactUnknown(ProblemError):
     slug = "artifact-unknown"
     title = "No such artifact of this kind"
     status = 422
+
+
+class NoTrust(ProblemError):
+    """The model line has no root of trust, so nothing of it can be signed or installed."""
+
+    slug = "no-trust"
+    title = "The model line has no root of trust"
+    status = 404
+
+
+class OnlineKeysUnusable(ProblemError):
+    """The server's snapshot or timestamp key cannot be read or made: its operator's business."""
+
+    slug = "online-keys-unusable"
+    title = "The server's online keys are not usable"
+    status = 503
+
+
+class MetadataRefused(ProblemError):
+    """Not TUF metadata, or not made as this server and its devices need it."""
+
+    slug = "metadata-refused"
+    title = "The signed metadata was refused"
+    status = 422
+
+
+class MetadataTooLarge(MetadataRefused):
+    """More bytes than metadata of this role may have; it was not parsed."""
+
+    slug = "metadata-too-large"
+    title = "The signed metadata is too large"
+    status = 413
+
+
+class MetadataUnsigned(MetadataRefused):
+    """Fewer valid signatures than the root's threshold, by keys that the root names."""
+
+    slug = "metadata-unsigned"
+    title = "The metadata is not signed by enough trusted keys"
+
+
+class MetadataExpiry(MetadataRefused):
+    """It has expired, or expires later than metadata of its role may; or the root that it stands on has expired."""
+
+    slug = "metadata-expiry"
+    title = "The metadata's expiry is not acceptable"
+
+
+class WrongModelLine(MetadataRefused):
+    """It was signed for another model line."""
+
+    slug = "wrong-model-line"
+    title = "The metadata is another model line's"
+
+
+class TooManyTargets(MetadataRefused):
+    """More live targets than devices shall read; the oldest are to be archived."""
+
+    slug = "too-many-targets"
+    title = "The metadata has too many live targets"
+
+
+class MetadataDiffers(MetadataRefused):
+    """A target does not agree with what the registry has; `errors` names each fact."""
+
+    slug = "metadata-differs"
+    title = "A signed target is not what the registry has"
 
 
 class StateConflict(ProblemError):
@@ -175,7 +280,7 @@ class VersionDiffers(StateConflict):
 
 
 class VariantDiffers(StateConflict):
-    """The variant exists with other bytes or tolerances."""
+    """The variant exists with other bytes, base, tolerances or recipe."""
 
     slug = "variant-differs"
     title = "The variant exists and differs"
@@ -207,3 +312,31 @@ class OverBudget(StateConflict):
 
     slug = "over-budget"
     title = "A variant breaks the budget of its model line"
+
+
+class MetadataOutdated(StateConflict):
+    """The version is not the next one: somebody else signed in between. Fetch the newest, build on it, sign again."""
+
+    slug = "metadata-outdated"
+    title = "The metadata does not follow the newest"
+
+
+class OnlineKeysDiffer(StateConflict):
+    """The root does not let this server's online keys sign snapshots and timestamps."""
+
+    slug = "online-keys-differ"
+    title = "The root names other online keys"
+
+
+class NotSigned(StateConflict):
+    """No valid, signed targets metadata names the variant, or any variant of the version: no device would install it."""
+
+    slug = "not-signed"
+    title = "The publisher's signature is missing"
+
+
+class StillSigned(StateConflict):
+    """The signed targets metadata names a variant of the version; a yank begins with signing it out."""
+
+    slug = "still-signed"
+    title = "The version is still signed"

@@ -40,12 +40,29 @@ class Artifact(models.Model):
         return f"{self.kind} {self.sha256[:12]}"
 
 
+class Upload(models.Model):
+    """Who sent an artifact's bytes. A digest is no secret: whoever sees no line that has an artifact refers to it only after sending it."""
+
+    artifact = models.ForeignKey(Artifact, on_delete=models.CASCADE, related_name="uploads")
+    actor = models.CharField(max_length=200, help_text="`person:<username>` or `token:<id>`")
+    uploaded_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["artifact", "actor"], name="upload_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.actor} {self.artifact_id}"
+
+
 class ModelLine(models.Model):
     """A named task; what a device installs one of."""
 
     name = models.CharField(max_length=64, unique=True, validators=[validate_name])
     title = models.CharField(max_length=200, blank=True)
     description = models.TextField(blank=True)
+    targets_version = models.PositiveIntegerField(
+        null=True, blank=True, help_text="of the newest targets metadata; every poll names it, so it stands here"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -53,6 +70,41 @@ class ModelLine(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class MetadataFile(models.Model):
+    """One signed TUF metadata file of a model line, character by character as it was signed. A row never changes but for its end.
+
+    The newest file of a role has no `superseded_at`. Roots are kept for good, for clients walk from theirs to the newest.
+    """
+
+    class Role(models.TextChoices):
+        ROOT = "root"
+        TARGETS = "targets"
+        SNAPSHOT = "snapshot"
+        TIMESTAMP = "timestamp"
+
+    model_line = models.ForeignKey(ModelLine, on_delete=models.PROTECT, related_name="metadata_files")
+    role = models.CharField(max_length=16, choices=Role.choices)
+    version = models.PositiveIntegerField()
+    content = models.TextField()
+    sha256 = models.CharField(max_length=64, validators=[validate_sha256])
+    expires_at = models.DateTimeField()
+    stored_at = models.DateTimeField(auto_now_add=True)
+    superseded_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["model_line", "role", "version"]
+        constraints = [
+            models.UniqueConstraint(fields=["model_line", "role", "version"], name="metadata_version_unique_in_role"),
+            models.UniqueConstraint(
+                fields=["model_line", "role"], condition=Q(superseded_at=None), name="metadata_newest_unique_in_role"
+            ),
+            models.CheckConstraint(condition=Q(version__gt=0), name="metadata_version_from_one"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model_line_id} {self.version}.{self.role}"
 
 
 class Budget(models.Model):
@@ -127,6 +179,12 @@ class Variant(models.Model):
     tolerances = models.JSONField(
         default=dict, help_text="{atol, rtol, min_agreement} against the version's golden outputs"
     )
+    recipe = models.JSONField(
+        null=True, blank=True, help_text="how it was made, by `smallfleet-recipe/1`; null where nobody said"
+    )
+    is_live = models.BooleanField(
+        default=False, help_text="the line's valid, signed targets metadata names it: devices may install it"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -169,6 +227,26 @@ class Evaluation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.variant} {self.metric}={self.value}"
+
+
+class Study(models.Model):
+    """What an exploration of a model line's design space measured; a later run of it takes its place."""
+
+    model_line = models.ForeignKey(ModelLine, on_delete=models.CASCADE, related_name="studies")
+    name = models.CharField(max_length=64, validators=[validate_name])
+    document = models.JSONField(help_text="by `smallfleet-study/1`")
+    point_count = models.PositiveIntegerField()
+    created_at = models.DateTimeField(auto_now_add=True)
+    changed_at = models.DateTimeField(auto_now=True)
+    changed_by = models.CharField(max_length=200, help_text="`person:<username>` or `token:<id>`")
+
+    class Meta:
+        verbose_name_plural = "studies"
+        ordering = ["model_line", "name"]
+        constraints = [models.UniqueConstraint(fields=["model_line", "name"], name="study_unique_in_line")]
+
+    def __str__(self) -> str:
+        return f"{self.model_line.name}/studies/{self.name}"
 
 
 class Patch(models.Model):

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from django.db.models import Prefetch, QuerySet
 from semver import Version as Semver
 
+from access.actors import Actor
 from access.errors import NotFound
 from registry.errors import ArtifactUnknown
 from registry.models import Artifact, Budget, Evaluation, ModelLine, Variant, Version
+from registry.visibility import check_sees_line, sees_artifact
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +40,6 @@ def versions_of(model_line: ModelLine) -> list[Version]:
     return by_precedence(detailed_versions().filter(model_line=model_line))
 
 
-def latest_published(model_line: ModelLine) -> Version | None:
-    """The highest published version that is no pre-release; of pre-releases the highest, if there is nothing else."""
-    return _latest(Version.objects.filter(model_line=model_line))
-
-
 def _latest(versions: Iterable[Version]) -> Version | None:
     published = by_precedence(version for version in versions if version.state == Version.State.PUBLISHED)
     final = [version for version in published if Semver.parse(version.version).prerelease is None]
@@ -62,23 +59,14 @@ def _summary(line: ModelLine, versions: list[Version]) -> LineSummary:
     return LineSummary(line, latest.version if latest else None, len(versions))
 
 
-def line_with_versions(name: str) -> LineDetail:
+def line_with_versions(name: str, *, actor: Actor) -> LineDetail:
     """The line of this name with all that its page shows.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is none that the actor may see.
     """
-    line = get_model_line(name)
+    line = get_model_line(name, actor=actor)
     return LineDetail(line, versions_of(line))
-
-
-def variants_of(model_line: ModelLine) -> QuerySet[Variant]:
-    """Every variant of a line with its artifact, version and evaluations, also of drafts and yanked versions."""
-    return (
-        Variant.objects.filter(version__model_line=model_line)
-        .select_related("artifact", "base", "version__model_line")
-        .prefetch_related("evaluations")
-    )
 
 
 def detailed_versions() -> QuerySet[Version]:
@@ -91,12 +79,13 @@ def detailed_versions() -> QuerySet[Version]:
     )
 
 
-def get_model_line(name: str) -> ModelLine:
+def get_model_line(name: str, *, actor: Actor) -> ModelLine:
     """The line of this name.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is none that the actor may see.
     """
+    check_sees_line(actor, name)
     line = ModelLine.objects.filter(name=name).first()
     if line is None:
         raise NotFound(f"there is no model line {name!r}")
@@ -108,24 +97,26 @@ def budget_of(model_line: ModelLine) -> Budget:
     return Budget.objects.filter(model_line=model_line).first() or Budget(model_line=model_line)
 
 
-def get_version(model: str, version: str) -> Version:
+def get_version(model: str, version: str, *, actor: Actor) -> Version:
     """The version with its variants and evaluations.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is none that the actor may see.
     """
+    check_sees_line(actor, model)
     found = detailed_versions().filter(model_line__name=model, version=version).first()
     if found is None:
         raise NotFound(f"there is no version {model}/{version}")
     return found
 
 
-def get_variant(model: str, version: str, name: str) -> Variant:
+def get_variant(model: str, version: str, name: str, *, actor: Actor) -> Variant:
     """The variant with its artifact.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is none that the actor may see.
     """
+    check_sees_line(actor, model)
     found = (
         Variant.objects.select_related(
             "artifact", "base", "version__model_line", "version__contract", "version__sample_set"
@@ -150,13 +141,25 @@ def get_artifact(sha256: str) -> Artifact:
     return artifact
 
 
-def uploaded_artifact(sha256: str, kind: Artifact.Kind) -> Artifact:
+def uploaded_artifact(sha256: str, kind: Artifact.Kind, *, actor: Actor) -> Artifact:
     """The artifact that a request refers to by its digest.
 
     Raises:
-        ArtifactUnknown: it was not uploaded, or as another kind.
+        ArtifactUnknown: it was not uploaded, or as another kind; or the actor neither sent it nor may see a line that has it.
     """
     artifact = Artifact.objects.filter(sha256=sha256, kind=kind).first()
-    if artifact is None:
-        raise ArtifactUnknown(f"no {kind.value} with sha256 {sha256} was uploaded; upload it first")
+    if artifact is None or not _may_refer_to(actor, artifact):
+        raise ArtifactUnknown(_why_unknown(sha256, kind, actor))
     return artifact
+
+
+def _why_unknown(sha256: str, kind: Artifact.Kind, actor: Actor) -> str:
+    """What to say of a digest that is no artifact of this kind; of others' files nothing."""
+    other = Artifact.objects.filter(sha256=sha256).exclude(kind=kind).first()
+    if other is None or not _may_refer_to(actor, other):
+        return f"no {kind.value} with sha256 {sha256} was uploaded; upload it first"
+    return f"expected a {kind.value}, but {sha256} was uploaded as a {other.kind}; look which file was meant"
+
+
+def _may_refer_to(actor: Actor, artifact: Artifact) -> bool:
+    return sees_artifact(actor, artifact) or artifact.uploads.filter(actor=actor.label).exists()

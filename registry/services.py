@@ -13,15 +13,19 @@ from django.utils import timezone
 from semver import Version as Semver
 
 from access.actors import Actor
-from access.services import record_audit
+from access.audit.recording import record_audit
+from access.models import Scope
 from registry.budgets import Check, Evaluated, StaticFacts, Verdict, bound_text, check_static, parse_limits, value_text
 from registry.contracts import differences, sample_differences
 from registry.deltas.services import request_patches
+from registry.documents import check_recipe, digest_of
 from registry.errors import (
     ContractMismatch,
     EvaluationDiffers,
     NameTaken,
+    NotSigned,
     OverBudget,
+    StillSigned,
     VariantDiffers,
     VersionDiffers,
     VersionEmpty,
@@ -32,6 +36,7 @@ from registry.inspection.checks import inspect_samples
 from registry.inspection.contracts import parse_contract
 from registry.models import Artifact, Budget, Evaluation, ModelLine, Variant, Version
 from registry.queries import uploaded_artifact
+from registry.signals import version_published, version_yanked
 from registry.storage import store
 
 TOLERANCES = ("atol", "rtol", "min_agreement")
@@ -58,12 +63,14 @@ def create_model_line(
     Raises:
         NameTaken: there is one with another title or description.
     """
+    actor.requires(Scope.PUBLISH, model=name)
     with transaction.atomic():
         line, created = ModelLine.objects.get_or_create(
             name=name, defaults={"title": title or "", "description": description or ""}
         )
         if created:
-            record_audit(actor=actor, action="create_model_line", subject=name)
+            after = {"title": line.title, "description": line.description}
+            record_audit(actor=actor, action="create_model_line", subject=name, after=after)
     if title not in {None, line.title} or description not in {None, line.description}:
         raise NameTaken(f"the model line {name!r} exists with another title or description")
     return line, created
@@ -83,9 +90,10 @@ def create_version(
         ContractMismatch: the sample set is not for the contract's inputs and outputs.
         VersionDiffers: it has another contract or sample set, and variants that keep it.
     """
+    actor.requires(Scope.PUBLISH, model=model_line.name)
     check_version(version)
-    contract = uploaded_artifact(contract_sha256, Artifact.Kind.CONTRACT)
-    samples = uploaded_artifact(sample_set_sha256, Artifact.Kind.SAMPLE_SET) if sample_set_sha256 else None
+    contract = uploaded_artifact(contract_sha256, Artifact.Kind.CONTRACT, actor=actor)
+    samples = uploaded_artifact(sample_set_sha256, Artifact.Kind.SAMPLE_SET, actor=actor) if sample_set_sha256 else None
     if samples is not None:
         _check_samples(contract, samples)
     with transaction.atomic():
@@ -93,9 +101,7 @@ def create_version(
             model_line=model_line, version=version, defaults={"contract": contract, "sample_set": samples}
         )
         if created:
-            record_audit(
-                actor=actor, action="create_version", subject=str(row), detail={"contract_sha256": contract_sha256}
-            )
+            record_audit(actor=actor, action="create_version", subject=str(row), after=_recorded(row))
         elif (row.contract_id, row.sample_set_id) != (contract.pk, samples.pk if samples else None):
             row = _correct_draft(actor, row.pk, contract, samples)
     return row, created
@@ -106,10 +112,19 @@ def _correct_draft(actor: Actor, pk: int, contract: Artifact, samples: Artifact 
     row = Version.objects.select_for_update().get(pk=pk)
     if row.state != Version.State.DRAFT or Variant.objects.filter(version=row).exists():
         raise VersionDiffers(f"{row} exists with another contract or sample set; choose the next version")
+    before = _recorded(row)
     row.contract, row.sample_set = contract, samples
     row.save(update_fields=["contract", "sample_set"])
-    record_audit(actor=actor, action="correct_version", subject=str(row), detail={"contract_sha256": contract.sha256})
+    record_audit(actor=actor, action="correct_version", subject=str(row), before=before, after=_recorded(row))
     return row
+
+
+def _recorded(row: Version) -> dict[str, Any]:
+    """What the audit record shows of a draft."""
+    return {
+        "contract_sha256": row.contract.sha256,
+        "sample_set_sha256": row.sample_set.sha256 if row.sample_set else None,
+    }
 
 
 def _check_samples(contract: Artifact, samples: Artifact) -> None:
@@ -141,22 +156,27 @@ def add_variant(
     base_sha256: str | None = None,
     tolerances: Mapping[str, Any] | None = None,
     evaluations: Iterable[Measured] = (),
+    recipe: Any = None,
     accept_over_budget: bool = False,
 ) -> tuple[Variant, bool]:
-    """Add a variant, also to a published version; returns it, and whether it is new.
+    """Add a variant, also to a published version; returns it, and whether it is new. A recipe that is None is not compared with what is there.
 
     Raises:
         ArtifactUnknown: the model or its base was not uploaded.
         ContractMismatch: its inputs or outputs are not those of the contract.
-        VariantDiffers: it exists with other bytes, base or tolerances, or the bytes are there under another name.
+        RecipeInvalid: the recipe is not of its schema, or too large.
+        VariantDiffers: it exists with other bytes, base, tolerances or recipe, or the bytes are there under another name.
         VersionYanked: the version takes no variants any more.
         EvaluationDiffers: an evaluation exists with another value.
         OverBudget: the version is published, the variant is new and breaks a required limit, and that was not accepted.
     """
-    artifact = uploaded_artifact(sha256, Artifact.Kind.MODEL)
-    base = uploaded_artifact(base_sha256, Artifact.Kind.MODEL) if base_sha256 else None
+    actor.requires(Scope.PUBLISH, model=version.model_line.name)
+    artifact = uploaded_artifact(sha256, Artifact.Kind.MODEL, actor=actor)
+    base = uploaded_artifact(base_sha256, Artifact.Kind.MODEL, actor=actor) if base_sha256 else None
     _check_contract(version, artifact)
     wanted = {"artifact": artifact, "base": base, "tolerances": _every_tolerance(tolerances or {})}
+    if recipe is not None:
+        wanted["recipe"] = check_recipe(recipe)
     with transaction.atomic():
         current = Version.objects.select_for_update().get(pk=version.pk)
         if current.state == Version.State.YANKED:
@@ -166,12 +186,15 @@ def add_variant(
         variant, created = _get_or_create_variant(version, name, wanted)
         if any(getattr(variant, field) != value for field, value in wanted.items()):
             raise VariantDiffers(
-                f"{variant} exists with other bytes, base or tolerances; choose another name or version"
+                f"{variant} exists with other bytes, base, tolerances or recipe; choose another name or version"
             )
         for measured in evaluations:
             add_evaluation(actor=actor, variant=variant, measured=measured)
         if created:
-            record_audit(actor=actor, action="add_variant", subject=str(variant), detail={"sha256": sha256})
+            after = {"sha256": sha256, "base_sha256": base_sha256, "tolerances": variant.tolerances}
+            if variant.recipe is not None:
+                after["recipe_sha256"] = digest_of(variant.recipe)
+            record_audit(actor=actor, action="add_variant", subject=str(variant), after=after)
             if current.state == Version.State.PUBLISHED:
                 _keep_budget(actor, version, [variant], accept=accept_over_budget)
                 _want_first_install(variant)
@@ -221,6 +244,7 @@ def add_evaluation(*, actor: Actor, variant: Variant, measured: Measured) -> tup
     Raises:
         EvaluationDiffers: the same metric of the same data set by the same party has another value.
     """
+    actor.requires(Scope.PUBLISH, model=variant.version.model_line.name)
     key = {"metric": measured.metric, "dataset_sha256": measured.dataset_sha256, "measured_by": measured.measured_by}
     values = {
         "value": measured.value,
@@ -231,9 +255,7 @@ def add_evaluation(*, actor: Actor, variant: Variant, measured: Measured) -> tup
     with transaction.atomic():
         evaluation, created = Evaluation.objects.get_or_create(variant=variant, **key, defaults=values)
         if created:
-            record_audit(
-                actor=actor, action="add_evaluation", subject=str(variant), detail={**key, "value": measured.value}
-            )
+            record_audit(actor=actor, action="add_evaluation", subject=str(variant), after={**key, **values})
     if any(getattr(evaluation, field) != value for field, value in values.items()):
         raise EvaluationDiffers(
             f"{variant} has {measured.metric}={evaluation.value} on this data set by {measured.measured_by or 'nobody named'}"
@@ -248,6 +270,7 @@ def set_budget(
 
     What is published stays so; where it breaks the new limits that is shown.
     """
+    actor.requires(Scope.ADMINISTER)
     wanted = {"limits": {name: dict(limit) for name, limit in limits.items()}, "configuration": configuration}
     with transaction.atomic():
         budget, created = Budget.objects.select_for_update().get_or_create(model_line=model_line, defaults=wanted)
@@ -255,8 +278,8 @@ def set_budget(
         if created or before != wanted:
             budget.limits, budget.configuration = wanted["limits"], configuration
             budget.save(update_fields=["limits", "configuration", "changed_at"])
-            detail = wanted if created else {**wanted, "before": before}
-            record_audit(actor=actor, action="set_budget", subject=model_line.name, detail=detail)
+            was = None if created else before
+            record_audit(actor=actor, action="set_budget", subject=model_line.name, before=was, after=wanted)
     return budget
 
 
@@ -303,10 +326,13 @@ def publish_version(*, actor: Actor, version: Version, accept_over_budget: bool 
 
     Raises:
         VersionEmpty: it has no variant.
+        NotSigned: it is a draft, and the signed targets metadata names none of its variants.
         VersionYanked: it was yanked, which is for good.
         OverBudget: a variant breaks a required limit, and that was not accepted.
     """
+    actor.requires(Scope.PUBLISH, model=version.model_line.name)
     with transaction.atomic():
+        _lock_line(version)
         # The lock that `add_variant` takes: no variant comes in between the check and the publication.
         current = Version.objects.select_for_update().get(pk=version.pk)
         variants = list(
@@ -315,10 +341,22 @@ def publish_version(*, actor: Actor, version: Version, accept_over_budget: bool 
         if not variants:
             raise VersionEmpty(f"{version} has no variant; add one before publishing")
         if current.state == Version.State.DRAFT:
+            if not any(variant.is_live for variant in variants):
+                raise NotSigned(
+                    f"no variant of {version} is in the signed targets metadata of {version.model_line.name}; sign it first"
+                )
             _keep_budget(actor, version, variants, accept=accept_over_budget)
             current.state, current.published_at = Version.State.PUBLISHED, timezone.now()
             current.save(update_fields=["state", "published_at"])
-            record_audit(actor=actor, action="publish_version", subject=str(version))
+            record_audit(
+                actor=actor,
+                action="publish_version",
+                subject=str(version),
+                before={"state": Version.State.DRAFT},
+                after={"state": current.state},
+                detail={"variants": {variant.name: variant.artifact.sha256 for variant in variants}},
+            )
+            version_published.send(sender=Version, version=current, actor=actor)
             for variant in variants:
                 _want_first_install(variant)
         version.refresh_from_db()
@@ -328,10 +366,31 @@ def publish_version(*, actor: Actor, version: Version, accept_over_budget: bool 
 
 
 def yank_version(*, actor: Actor, version: Version, reason: str) -> Version:
-    """Withdraw a version from new rollouts, for good. Yanking it again keeps the first reason."""
+    """Withdraw a version from new rollouts, for good. Yanking it again keeps the first reason.
+
+    Raises:
+        StillSigned: devices may still install a variant of it: its publisher signs it out first.
+    """
+    actor.requires(Scope.PUBLISH, model=version.model_line.name)
     with transaction.atomic():
+        _lock_line(version)
+        live = Variant.objects.filter(version=version, is_live=True).order_by("name").values_list("name", flat=True)
+        if live:
+            raise StillSigned(
+                f"{version} is signed as {', '.join(live)}; sign targets metadata without it, then yank it"
+            )
         standing = Version.objects.filter(pk=version.pk).exclude(state=Version.State.YANKED)
+        before = {"state": standing.values_list("state", flat=True).first()}
         if standing.update(state=Version.State.YANKED, yanked_at=timezone.now(), yank_reason=reason):
-            record_audit(actor=actor, action="yank_version", subject=str(version), detail={"reason": reason})
+            after, detail = {"state": Version.State.YANKED}, {"reason": reason}
+            record_audit(
+                actor=actor, action="yank_version", subject=str(version), before=before, after=after, detail=detail
+            )
+            version_yanked.send(sender=Version, version=version, actor=actor, reason=reason)
         version.refresh_from_db()
     return version
+
+
+def _lock_line(version: Version) -> None:
+    """The lock that `registry.trust` takes, before every other: what is signed does not change until this transaction ends."""
+    ModelLine.objects.select_for_update(no_key=True).get(pk=version.model_line_id)

@@ -11,3 +11,18 @@ artifact_served = Signal()
     attempt (uuid.UUID | None): of the header Smallfleet-Attempt
     redirected (bool): the client was sent to the object store, so this server carried nothing
 """
+
+version_published = Signal()
+"""A version can be rolled out. Sent by `registry.services.publish_version`, in the transaction, with
+
+    version (registry.models.Version): as it is now
+    actor (access.actors.Actor): who published it
+"""
+
+version_yanked = Signal()
+"""A version was withdrawn. Sent by `registry.services.yank_version`, in the transaction, with
+
+    version (registry.models.Version): as it is now
+    actor (access.actors.Actor): who withdrew it
+    reason (str): why
+"""

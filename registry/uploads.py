@@ -14,7 +14,9 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from access.actors import Actor
-from access.services import record_audit
+from access.audit.recording import record_audit
+from access.grants import SOME
+from access.models import Scope
 from registry.errors import (
     ArtifactEmpty,
     ArtifactTooLarge,
@@ -25,7 +27,7 @@ from registry.errors import (
 )
 from registry.inspection.checks import inspect_model, inspect_samples
 from registry.inspection.contracts import parse_contract
-from registry.models import Artifact
+from registry.models import Artifact, Upload
 from registry.storage import Staged, store
 
 CHUNK_BYTES = 256 * 1024
@@ -53,6 +55,15 @@ def store_upload(
         StoreFull: there is no room; nothing is left.
         InspectionFailed: the check could not run; nothing is left.
     """
+    actor.requires(Scope.PUBLISH, model=SOME)
+    artifact, created = _stored(actor, stream, content_length, claimed_sha256, kind)
+    Upload.objects.bulk_create([Upload(artifact=artifact, actor=actor.label)], ignore_conflicts=True)
+    return artifact, created
+
+
+def _stored(
+    actor: Actor, stream: Stream, content_length: int, claimed_sha256: str, kind: Artifact.Kind
+) -> tuple[Artifact, bool]:
     _check_length(content_length, kind)
     present = Artifact.objects.filter(sha256=claimed_sha256).first()
     if present is not None and store().exists(claimed_sha256):
@@ -97,9 +108,8 @@ def keep(
                 raise StoreUnavailable(
                     "an old copy of these bytes was being removed at this moment; send the file again"
                 )
-            record_audit(
-                actor=actor, action="store_artifact", subject=sha256, detail={"kind": kind, "size_bytes": size_bytes}
-            )
+            after = {"kind": kind, "size_bytes": size_bytes}
+            record_audit(actor=actor, action="store_artifact", subject=sha256, after=after)
     except IntegrityError:
         return _of_kind(Artifact.objects.get(sha256=sha256), kind), False
     return artifact, True

@@ -1,25 +1,23 @@
 """Reading JSON bodies: capped, strict, and nothing in them that no database can hold."""
 
-import json
-import re
 from collections.abc import Mapping
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
 from django.conf import settings
+from django.http.request import UnreadablePostError
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 
+from access import strict_json
 from access.errors import BodyTooLarge
-
-# An escaped surrogate; whether it stands alone is looked at only where one stands at all.
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class CappedJsonParser(BaseParser):
-    """JSON by RFC 8259, at most `DATA_UPLOAD_MAX_MEMORY_SIZE` bytes. DRF's own parser reads a body of any size."""
+    """JSON by RFC 8259, at most `cap_bytes`, or else `DATA_UPLOAD_MAX_MEMORY_SIZE` bytes. DRF's own parser reads a body of any size."""
 
     media_type = "application/json"
     refuses_surrogates = True
+    cap_bytes: int | None = None
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
@@ -28,19 +26,19 @@ class CappedJsonParser(BaseParser):
 
         Raises:
             BodyTooLarge: over the cap; no more than the cap was read.
-            ParseError: not JSON in UTF-8.
+            ParseError: not JSON in UTF-8, or such as `access.strict_json` refuses.
         """
-        cap = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        body = stream.read(cap + 1)
+        cap = self.cap_bytes or settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        try:
+            body = stream.read(cap + 1)
+        except UnreadablePostError as error:  # the connection broke, or stalled for too long
+            raise ParseError("the body was cut off") from error
         if len(body) > cap:
             raise BodyTooLarge(f"a JSON body may have {cap} bytes")
         try:
-            document = json.loads(body.decode(), parse_constant=_refuse)
-            if self.refuses_surrogates and _SURROGATE.search(body):
-                json.dumps(document, ensure_ascii=False).encode()
-        except (UnicodeError, ValueError, RecursionError) as error:
-            raise ParseError(f"the body is not JSON: {str(error)[:200]}") from error
-        return document
+            return strict_json.parse(body, refuses_surrogates=self.refuses_surrogates)
+        except strict_json.NotStrict as error:
+            raise ParseError(f"the body is not JSON: {error}") from error
 
 
 class BatchJsonParser(CappedJsonParser):
@@ -50,7 +48,3 @@ class BatchJsonParser(CappedJsonParser):
     """
 
     refuses_surrogates = False
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number of JSON")

@@ -3,10 +3,16 @@
 from datetime import datetime
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.utils import timezone
 from rest_framework import serializers
 
+from access.errors import GrantInvalid
+from access.grants import GrantSpec, parse_grant
 from access.models import ApiToken, Scope
+from access.people import specs_of
+
+MAX_NAMES = 100
 
 
 class ProblemSerializer(serializers.Serializer[Any]):
@@ -64,13 +70,22 @@ class EndField(serializers.DateTimeField):
         return moment
 
 
+class PermitSerializer(serializers.Serializer[Any]):
+    """What is allowed, and where."""
+
+    scopes = serializers.ListField(child=serializers.CharField())
+    model_line = serializers.CharField(allow_null=True, help_text="null: every model line")
+    group = serializers.CharField(allow_null=True, help_text="null: every device")
+
+
 class WhoamiSerializer(serializers.Serializer[Any]):
     """Who the request comes from."""
 
     kind = serializers.CharField()
     id = serializers.CharField()
     name = serializers.CharField()
-    scopes = serializers.ListField(child=serializers.CharField())
+    scopes = serializers.ListField(child=serializers.CharField(), help_text="all that it may do anywhere")
+    permits = PermitSerializer(many=True)
 
 
 class TokenRequestSerializer(serializers.Serializer[Any]):
@@ -80,6 +95,8 @@ class TokenRequestSerializer(serializers.Serializer[Any]):
     scopes = ShortListField(
         child=serializers.ChoiceField(choices=Scope.choices), max_length=len(Scope.choices), allow_empty=False
     )
+    model_lines = ShortListField(child=serializers.CharField(max_length=64), max_length=MAX_NAMES, default=list)
+    groups = ShortListField(child=serializers.CharField(max_length=64), max_length=MAX_NAMES, default=list)
     expires_at = EndField()
 
 
@@ -87,10 +104,14 @@ class TokenSerializer(serializers.ModelSerializer[ApiToken]):
     """A token without its secret."""
 
     scopes = serializers.ListField(child=serializers.CharField())
+    model_lines = serializers.ListField(child=serializers.CharField())
+    groups = serializers.ListField(child=serializers.CharField())
 
     class Meta:
         model = ApiToken
-        fields = ["id", "name", "scopes", "created_at", "expires_at", "revoked_at", "last_used_at"]
+        fields = [
+            "id", "name", "scopes", "model_lines", "groups", "created_at", "expires_at", "revoked_at", "last_used_at",
+        ]  # fmt: skip
 
 
 class NewTokenSerializer(TokenSerializer):
@@ -100,3 +121,59 @@ class NewTokenSerializer(TokenSerializer):
 
     class Meta(TokenSerializer.Meta):
         fields = [*TokenSerializer.Meta.fields, "token"]
+
+
+class GrantField(serializers.CharField):
+    """A grant in one word: `role`, `role:model-line`, `role@group` or `role:model-line@group`."""
+
+    MAX_CHARACTERS = 200
+
+    def to_internal_value(self, data: Any) -> GrantSpec:  # type: ignore[override]
+        """The grant as a value. Its length is checked here: a validator would look for that of the value."""
+        text = super().to_internal_value(data)
+        if len(text) > self.MAX_CHARACTERS:
+            raise serializers.ValidationError(f"at most {self.MAX_CHARACTERS} characters")
+        try:
+            return parse_grant(text)
+        except GrantInvalid as error:
+            raise serializers.ValidationError(error.detail) from error
+
+    def to_representation(self, value: GrantSpec) -> str:  # type: ignore[override]
+        """The grant in one word."""
+        return str(value)
+
+
+class PersonSerializer(serializers.ModelSerializer[User]):
+    """A person."""
+
+    grants = serializers.SerializerMethodField(help_text="`role[:model-line][@group]`")
+    identity_provider = serializers.SerializerMethodField(help_text="logs in with it, and has no password here")
+
+    class Meta:
+        model = User
+        fields = ["username", "is_active", "grants", "identity_provider", "date_joined", "last_login"]
+        read_only_fields = fields
+
+    def get_grants(self, person: User) -> list[str]:
+        return [str(grant) for grant in specs_of(person)]
+
+    def get_identity_provider(self, person: User) -> bool:
+        return bool(person.identities.all())
+
+
+class PersonRequestSerializer(serializers.Serializer[Any]):
+    """A wish for a person. Without a password nobody logs in as them; they have tokens."""
+
+    username = serializers.CharField(max_length=150)
+    password = serializers.CharField(
+        max_length=200, required=False, allow_null=True, default=None, trim_whitespace=False, write_only=True
+    )
+    grants = ShortListField(child=GrantField(), max_length=MAX_NAMES)
+
+
+class PersonChangesSerializer(serializers.Serializer[Any]):
+    """What may change of a person."""
+
+    is_active = serializers.BooleanField(required=False)
+    password = serializers.CharField(max_length=200, required=False, trim_whitespace=False, write_only=True)
+    grants = ShortListField(child=GrantField(), max_length=MAX_NAMES, required=False)

@@ -10,7 +10,7 @@ from agent.clock import Clock
 from agent.conditions import Observer
 from agent.config import Config
 from agent.connection import Counted
-from agent.doctor import files, link, runtime
+from agent.doctor import confinement, files, link, runtime, trust
 from agent.doctor.finding import Finding, Verdict, failed, ok, skipped, warning
 from agent.errors import WrongConfiguration
 from agent.gate import Gate
@@ -35,8 +35,10 @@ def examine(config_file: Path, environment: Mapping[str, str]) -> Iterator[Findi
         "hooks": files.hooks(config),
         "state-directory": files.state_directory(config, layout),
         "disk": files.space(config, layout),
+        "trust": trust.trust(config, layout),
         "link": link.link(config, layout, environment),
         "runtime": runtime.runtime(config),
+        "sandbox": confinement.confinement(config.children),
         "rules": rules(config, layout),
     }
     for name, findings in sections.items():

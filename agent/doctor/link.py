@@ -5,7 +5,7 @@ import ssl
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from agent.conditions import EARLIEST
 from agent.config import Config
 from agent.doctor.finding import Finding, Verdict, failed, ok, skipped, warning
 from agent.errors import AgentError, NotEnrolled, RequestRefused
-from agent.http import PORTS, Client
+from agent.http import PORTS
 from agent.layout import Layout
 from agent.store import read_state
 
@@ -100,9 +100,11 @@ def _tls(config: Config, scheme: str, host: str, port: int) -> Finding:
     if scheme == "http":
         return skipped("link-tls", "the server is configured as http://")
     try:
-        context = ssl.create_default_context(cafile=config.ca_file)
+        context = config.tls.context()
     except OSError as error:
-        return failed("link-tls", f"{config.ca_file}: {error}", "put the authority's certificate there, as PEM")
+        advice = "put certificates and key there, as PEM, and the key that belongs to the certificate"
+        files = ", ".join(str(file) for file in astuple(config.tls) if file is not None)
+        return failed("link-tls", f"{files}: {error}", advice)
     try:
         with (
             socket.create_connection((host, port), TIMEOUT_S) as connected,
@@ -139,7 +141,7 @@ def _http(config: Config, layout: Layout) -> tuple[Finding, Answer | None]:
         credential = ""
     state = read_state(layout)
     etag = state.heard.etag if state is not None and state.heard is not None else None
-    client = Client(config.server, credential, TIMEOUT_S, config.ca_file, allow_insecure=config.allow_insecure)
+    client = identity.make_client(config, credential=credential, timeout_s=TIMEOUT_S)
     started = _wall_s()
     try:
         headers = {"If-None-Match": etag} if etag else {}
@@ -154,7 +156,7 @@ def _http(config: Config, layout: Layout) -> tuple[Finding, Answer | None]:
         client.close()
     answer = Answer(status, _ahead_s(str(date), (started + ended) / 2), (ended - started) / 2 + 1)
     detail = f"GET /api/v1/poll was answered with {status} in {(ended - started) * 1000:.0f} ms"
-    if status in (200, 304, 401, 409):
+    if status in (200, 304, 401, 403, 409):
         return ok("link-http", detail), answer
     return failed("link-http", detail, "is `server` the address of a Smallfleet server, and is it well?"), answer
 
@@ -175,7 +177,7 @@ def _credentials(config: Config, layout: Layout, answer: Answer | None) -> Findi
     try:
         known = identity.read(layout)
     except NotEnrolled as error:
-        return failed(check, str(error), "smallfleet agent enroll --token TOKEN")
+        return failed(check, str(error), "smallfleet agent enroll --token-file FILE")
     except PermissionError:
         return skipped(check, f"{layout.identity} is not readable for this user; run doctor as the agent's user")
     mode = stat.S_IMODE(layout.identity.stat().st_mode)
@@ -187,8 +189,11 @@ def _credentials(config: Config, layout: Layout, answer: Answer | None) -> Findi
         return failed(
             check,
             f"the server does not take device {known.device_id}: it was revoked, or another server's",
-            f"remove {layout.identity}, then: smallfleet agent enroll --token TOKEN",
+            f"remove {layout.identity}, then: smallfleet agent enroll --token-file FILE",
         )
+    if answer.status == 403:
+        detail = f"device {known.device_id} waits for an operator's approval"
+        return warning(check, detail, "nothing is to be done here; the agent goes on asking")
     if known.server != config.server:
         return warning(check, f"enrolled with {known.server}, and asks {config.server}", "make sure that is meant")
     return ok(check, f"enrolled as {known.device_id}")

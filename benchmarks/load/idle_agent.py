@@ -78,6 +78,7 @@ def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], *, t
 
 def prepared(stack: Stack) -> StackDevice:
     """A device that has its model and has said all it has to say."""
+    stack.trust("digits")
     stack.cli("publish", *DemoModel("1.0.0", "fp32").publish_arguments())
     options = "poll_interval_s = 1.0\n[bench]\nenabled = false\n"
     device = stack.enroll("idle", models=("digits",), device_class="measured", options=options)

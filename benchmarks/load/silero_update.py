@@ -91,7 +91,7 @@ def publish(stack: Stack, version: str, model: Path, folder: Path) -> None:
     golden_samples(model, samples)
     contract.write_text(json.dumps(CONTRACT))
     stack.cli(
-        "publish", str(model), "--model", LINE, "--version", version, "--variant", "fp32", "--create-model",
+        "publish", str(model), "--model", LINE, "--version", version, "--variant", "fp32",
         "--contract", str(contract), "--samples", str(samples), "--tolerance", "atol=0.001,rtol=0.001",
     )  # fmt: skip
 

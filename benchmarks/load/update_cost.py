@@ -122,7 +122,7 @@ def publish(stack: Stack, folder: Path, version: str, *, last_layer: int) -> Pat
     write_model(model, last_layer=last_layer)
     contract.write_text(json.dumps(CONTRACT))
     stack.cli(
-        "publish", str(model), "--model", LINE, "--version", version, "--variant", "fp32", "--create-model",
+        "publish", str(model), "--model", LINE, "--version", version, "--variant", "fp32",
         "--contract", str(contract),
     )  # fmt: skip
     return model

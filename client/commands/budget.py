@@ -124,7 +124,12 @@ def _check(args: argparse.Namespace) -> int:
     else:
         columns = ("variant", "quantity", "verdict", "value", "bound", "wanted", "where", "devices", "why")
         rows = [_row(variant["variant"], check) for variant in checked["variants"] for check in variant["checks"]]
-        print_table(columns, rows)
+        if rows:
+            print_table(columns, rows)
+        else:
+            print(
+                f"nothing to check: {args.model} has no limits (`smallfleet budget set` sets them) or {args.version} no variants"
+            )
     return BROKEN if any(variant["verdict"] == "fail" for variant in checked["variants"]) else 0
 
 

@@ -1,6 +1,7 @@
 """Write an offline bundle of one variant: `smallfleet agent install BUNDLE` on a device does with it what a poll would.
 
-It holds the smallest way that works from nothing, the contract and the sample set; with --base also the delta from what the devices hold.
+It holds the signed metadata, the smallest way that works from nothing, the contract and the sample set; with --base also the delta from what
+the devices hold. Devices take it until the first of the signatures in it ends, which is said.
 """
 
 import argparse
@@ -11,6 +12,7 @@ from client.connection import add_connection_arguments, connect
 from client.errors import ConfigError, LocalFileError
 from client.output import print_json
 from client.progress import terminal_progress
+from client.trust.line import day
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,11 +36,13 @@ def run(args: argparse.Namespace) -> int:
         raise LocalFileError(f"{args.out.parent}: no such folder")
     wanted = Bundle(args.model, args.version, args.variant, base=args.base, only_delta=args.only_delta)
     with connect(args) as rest:
-        entry = make_bundle(rest, wanted, args.out, terminal_progress)
+        written = make_bundle(rest, wanted, args.out, terminal_progress)
+    entry = written.entry
     size_bytes = args.out.stat().st_size
     if args.json:
-        print_json({"file": str(args.out), "size_bytes": size_bytes, "installation": entry})
+        until = written.until.isoformat()
+        print_json({"file": str(args.out), "size_bytes": size_bytes, "installable_until": until, "installation": entry})
     else:
         ways = ", ".join(f"{way['way']} {way['size_bytes']:,} bytes" for way in entry["ways"])
-        print(f"{args.out}: {size_bytes:,} bytes ({ways})")
+        print(f"{args.out}: {size_bytes:,} bytes ({ways}); devices take it until {day(written.until)}")
     return 0

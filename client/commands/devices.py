@@ -1,4 +1,4 @@
-"""List devices, show one with what it holds and where it should be, or revoke one."""
+"""List devices, show one with what it holds and where it should be, let those that wait in or not, or end what one proves itself with."""
 
 import argparse
 import contextlib
@@ -17,14 +17,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(title="actions", required=True)
     listing = actions.add_parser("list", help="list devices")
     listing.add_argument("--waiting-for", metavar="RULE", help="only those that this rule of their own keeps waiting")
+    listing.add_argument("--pending", action="store_true", help="only those that wait for approval")
     listing.set_defaults(act=_list)
     show = actions.add_parser("show", help="show one device")
     show.set_defaults(act=_show)
+    approve = actions.add_parser("approve", help="let devices in that wait for it")
+    approve.set_defaults(act=_decide, verb="approve", done="approved")
+    reject = actions.add_parser("reject", help="forget devices that wait for approval")
+    reject.set_defaults(act=_decide, verb="reject", done="rejected")
+    for action in (approve, reject):
+        action.add_argument(
+            "devices", nargs="+", metavar="device", help="id of a device, or its name if no other has it"
+        )
+    rotate = actions.add_parser("rotate", help="have a device make itself a new credential at its next poll")
+    rotate.set_defaults(act=_change, verb="rotate", done="asked for a new credential")
     revoke = actions.add_parser("revoke", help="end a device's credential at once")
-    revoke.set_defaults(act=_revoke)
-    for action in (show, revoke):
+    revoke.set_defaults(act=_change, verb="revoke", done="revoked")
+    for action in (show, rotate, revoke):
         action.add_argument("device", help="id of the device, or its name if no other has it")
-    for action in (listing, show, revoke):
+    for action in (listing, show, approve, reject, rotate, revoke):
         add_connection_arguments(action)
 
 
@@ -36,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
 def _list(args: argparse.Namespace) -> int:
     with connect(args) as rest:
         wanted = {"waiting_for": args.waiting_for} if args.waiting_for else {}
+        if args.pending:
+            wanted["pending"] = "yes"
         devices = list(rest.pages("devices", **wanted))
     if args.json:
         print_json(devices)
@@ -79,11 +92,26 @@ def _id_of(rest: RestClient, device: str) -> str:
     return str(named[0])
 
 
-def _revoke(args: argparse.Namespace) -> int:
+def _decide(args: argparse.Namespace) -> int:
     with connect(args) as rest:
-        device = rest.post(f"devices/{_id_of(rest, args.device)}/revoke", idempotent=True)
+        devices = [_id_of(rest, device) for device in args.devices]
+        decided = rest.post(f"devices/{args.verb}", {"devices": devices})
+    if args.json:
+        print_json(decided)
+    else:
+        print(f"{args.done}: {decided['decided']} of {len(devices)}" + _why_fewer(decided["decided"], len(devices)))
+    return 0
+
+
+def _why_fewer(decided: int, named: int) -> str:
+    return "" if decided == named else "; the others did not wait for approval"
+
+
+def _change(args: argparse.Namespace) -> int:
+    with connect(args) as rest:
+        device = rest.post(f"devices/{_id_of(rest, args.device)}/{args.verb}", idempotent=True)
     if args.json:
         print_json(device)
     else:
-        print(f"revoked: {device['name']} ({device['id']})")
+        print(f"{args.done}: {device['name']} ({device['id']})")
     return 0

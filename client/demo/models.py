@@ -42,7 +42,7 @@ class DemoModel:
             "by": measured["measured_by"],
         }
         tolerances = {name: value for name, value in measured["tolerances"].items() if value is not None}
-        names = ["--model", LINE, "--version", self.version, "--variant", self.variant, "--create-model"]
+        names = ["--model", LINE, "--version", self.version, "--variant", self.variant]
         contract, samples = FOLDER / f"{LINE}.contract.json", FOLDER / f"{LINE}-{self.version}.samples.npz"
         shared = ["--contract", str(contract), "--samples", str(samples)]
         return [str(self.file), *names, *shared, "--evaluation", _pairs(evaluation), "--tolerance", _pairs(tolerances)]

@@ -68,6 +68,8 @@ def run(stack: Stack, say: Callable[[str], None]) -> list[Observation]:
         ClientError: the server refused something.
     """
     with stack.rest() as rest:
+        stack.trust(LINE)
+        say(f"trust for {LINE}: keys, a root and a signed list in {stack.home / 'trust' / LINE}")
         _publish(stack, "1.0.0", say)
         devices = [_enroll(stack, rest, device) for device in DEVICES]
         for device in devices:

@@ -52,7 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     server = parser.add_argument_group("server")
     server.add_argument("--server", help="address of a server to use; without it one is started for this run")
     server.add_argument(
-        "--token", help="API token of an operator on --server; SMALLFLEET_TOKEN or SMALLFLEET_TOKEN_FILE hide it"
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="file with the API token of an operator on --server; or SMALLFLEET_TOKEN, SMALLFLEET_TOKEN_FILE",
     )
     server.add_argument(
         "--allow-insecure", action="store_true", help="send the token over http:// to another machine, in clear"
@@ -232,6 +235,7 @@ def _server(args: argparse.Namespace) -> Iterator[RestClient]:
         environment = {"SMALLFLEET_POLL_AFTER_S": str(OWN_POLL_AFTER_S), "SMALLFLEET_LAST_SEEN_FLUSH_S": "30"}
         with Stack(Path(home), port=free_port(), environment=environment) as stack:
             try:
+                stack.trust(LINE)
                 for model in models:
                     stack.cli("publish", *model.publish_arguments())
                 with stack.rest() as rest:

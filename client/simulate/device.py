@@ -16,12 +16,14 @@ from agent.loop import Agent, Works
 from agent.poll import poll
 from agent.record import Record
 from agent.state import LineState, State
+from agent.wire import Entry
 from client.simulate.clock import VirtualClock
 from client.simulate.disk import Disk, Memory, Outbox
 from client.simulate.fetching import LinkSource
 from client.simulate.line import Fate, VirtualLine
 from client.simulate.patience import patiently
 from client.simulate.transport import LinkedClient
+from client.simulate.trust import VirtualGuard
 
 # A quick benchmark and its child's start.
 BENCHMARK_S = 12.0
@@ -65,6 +67,7 @@ class VirtualAgent(Agent):
         super().__init__(config, Layout(config.state_dir), Memory(outbox, State(lines=lines)), outbox, client, clock)
         self.disk = Disk({holding.model} if holding.model else set(), holding.digests())
         self._fate = fate
+        self._trust = VirtualGuard(config, client)
         self._report = report
 
     @property
@@ -107,12 +110,15 @@ class VirtualAgent(Agent):
     def _learn_facts(self) -> None:
         """A virtual device has no facts beside its configured attributes."""
 
+    def _hear(self, model: str, entry: Entry | None) -> None:
+        self._trust.hear(Record(model, self.store, self.clock), entry)
+
     def _count(self) -> None:
         """A virtual device keeps no day's count on disk."""
 
     def _lines(self) -> Sequence[Works]:
         record, source = Record(self.model, self.store, self.clock), LinkSource(self.client, self.disk)
-        return [VirtualLine(self.config, self.clock, record, source, self.disk, self._fate)]
+        return [VirtualLine(self.config, self.clock, record, source, self.disk, self._fate, self._trust)]
 
     def _collect(self) -> None:
         line = self.line

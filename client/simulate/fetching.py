@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from agent.connection import READ_BYTES, Counted
-from agent.download import GRACE_S, LEAST_BYTES_PER_S, MAX_RESUMES
+from agent.download import GRACE_SILENCES, LEAST_BYTES_PER_S, MAX_RESUMES
 from agent.errors import ServerUnavailable, TransferRejected
 from agent.http import raise_for
 from agent.wire import Blob
@@ -50,7 +50,7 @@ class LinkSource:
         at = self.disk.received_bytes(blob.sha256)
         if at == blob.size_bytes and at:
             return
-        seconds = GRACE_S + (blob.size_bytes - at) / LEAST_BYTES_PER_S
+        seconds = GRACE_SILENCES * self.client.timeout_s + (blob.size_bytes - at) / LEAST_BYTES_PER_S
         with self.client.open(
             "GET", f"artifacts/sha256/{blob.sha256}", _headers(blob, attempt, at), seconds=seconds
         ) as answer:

@@ -14,13 +14,14 @@ from agent.connection import Counted
 from agent.decide import Action, Idle, WaitForDelta, decide
 from agent.errors import RequestRefused, TransferRejected, Unauthenticated
 from agent.fetching import CONTRACT, SAMPLE_SET, NotGiven
-from agent.policy import LookAt, Refused
+from agent.policy import Activity, LookAt, Refused
 from agent.record import Event, Record
 from agent.state import UNASKED, DueBenchmark, Pending, Setback, Stage
 from agent.wire import Blob, Entry, Way
 from client.simulate.clock import VirtualClock
 from client.simulate.disk import Disk
 from client.simulate.fetching import LinkSource
+from client.simulate.trust import VirtualGuard
 
 # What the steps after the download take on a small board; a patch is decoded at about this rate there.
 APPLIED_BYTES_PER_S = 5_000_000
@@ -47,6 +48,7 @@ class VirtualLine:
     source: LinkSource
     disk: Disk
     fate: Fate
+    trust: VirtualGuard
 
     @property
     def model(self) -> str:
@@ -62,12 +64,17 @@ class VirtualLine:
             ServerUnavailable, Unauthenticated: the attempt goes on later.
         """
         held, now = self.disk.models, self.clock.now()
-        action = decide(self.record.state, entry, policy=self.config.policy, held=held, now=now)
+        trusted = self.trust.view(self.record)
+        action = decide(self.record.state, entry, trusted=trusted, policy=self.config.policy, held=held, now=now)
+        if isinstance(action, Refused) and action.activity is Activity.INSTALL:
+            self.record.note_refusal(action)
+            return action
         if isinstance(action, LookAt | Refused | decisions.Shadow):
             # A defect, and no wrong type of an argument.
             raise RuntimeError(  # noqa: TRY004
                 f"a virtual device has no rules of an owner and no shadow run: {action}"
             )
+        self.record.note_refusal(None)
         self._carry_out(action)
         return action
 

@@ -17,6 +17,7 @@ class Kind(StrEnum):
 
     SAY = "POST poll"
     ASK = "GET poll"
+    NEWS = "GET news"
     ARTIFACT = "GET artifact"
     EVENTS = "POST events"
     REPORTS = "POST reports"

@@ -86,7 +86,7 @@ class LinkedClient(Client):
             with super().open(method, path, headers, body=body, seconds=seconds) as response:
                 yield response
             return
-        kind = KINDS.get((method, path), Kind.ARTIFACT)
+        kind = Kind.NEWS if path.startswith("models/") else KINDS.get((method, path), Kind.ARTIFACT)
         is_cut, where = self._set_out(kind)
         before, began, connects = super().counted(), time.perf_counter(), int(self._kept is None)
         status, to_body = None, Counted()
@@ -109,6 +109,9 @@ class LinkedClient(Client):
                 is_cut=is_cut,
                 resumes="Range" in headers,
             )
+        if kind is Kind.NEWS and self._answer_is_lost:
+            self.close()
+            raise ServerUnavailable("the link lost the answer")
 
     def _set_out(self, kind: Kind) -> tuple[bool, float]:
         """Whether this exchange is going to be cut, and where (a share of the way).

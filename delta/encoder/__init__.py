@@ -75,7 +75,8 @@ def encode(base: Path | None, new: Path, patch: Path, *, effort: Effort | None =
     )
 
 
-_SMALL_BYTES = 4096
+_SMALL_BYTES = 1 << 14
+"""Of a patch, up to which other ways with the text may be worth their time: of rungs they save some 300 bytes."""
 _CLEARLY_SMALLER = 0.75
 """Share of what zstd needs at level 1, below which no level of it is tried; on weights they differ by a few percent."""
 _CLEARLY_SMALLER_TEXT = 0.5

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from access.actors import Actor, actor_of
 from access.errors import ProblemError
 from access.models import Scope
+from access.problems import problem_response
 
 # An agent speaks HTTP without TLS only to these, unless it is told otherwise.
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -31,10 +32,13 @@ def _for_people(view: PersonView[P], *scopes: Scope) -> RequestView[P]:
     @wraps(view)
     def checked(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         actor = actor_of(request)
-        if actor.scopes.isdisjoint(scopes):
+        if scopes and actor.scopes.isdisjoint(scopes):
             needed = " or ".join(f"`{scope.value}`" for scope in scopes)
             raise PermissionDenied(f"{actor.name} has no role that allows {needed}; ask an admin for one")
-        return view(request, actor, *args, **kwargs)
+        try:
+            return view(request, actor, *args, **kwargs)
+        except ProblemError as problem:
+            return problem_response(request, problem)
 
     return never_cache(login_required(checked))
 
@@ -47,6 +51,26 @@ def page(view: PersonView[P]) -> RequestView[P]:
 def operators_page(view: PersonView[P]) -> RequestView[P]:
     """A page with a form that changes the fleet: operators and admins only, also to look."""
     return require_http_methods(["GET", "HEAD", "POST"])(_for_people(view, Scope.OPERATE))
+
+
+def admins_page(view: PersonView[P]) -> RequestView[P]:
+    """A page with a form that changes people: admins only, also to look."""
+    return require_http_methods(["GET", "HEAD", "POST"])(_for_people(view, Scope.ADMINISTER))
+
+
+def administration(view: PersonView[P]) -> RequestView[P]:
+    """A form's POST that changes people: admins only."""
+    return require_POST(_for_people(view, Scope.ADMINISTER))
+
+
+def known_page(view: PersonView[P]) -> RequestView[P]:
+    """A page with a form about the person who looks: everybody who is logged in, whatever is granted to them."""
+    return require_http_methods(["GET", "HEAD", "POST"])(_for_people(view))
+
+
+def known_operation(view: PersonView[P]) -> RequestView[P]:
+    """A form's POST about the person who sends it."""
+    return require_POST(_for_people(view))
 
 
 def operation(view: PersonView[P]) -> RequestView[P]:

@@ -1,24 +1,61 @@
 """Addresses of the pages."""
 
-from django.contrib.auth.views import LoginView, LogoutView
+from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from fleet.dashboards.views import benchmarks, devices, models, overview, patches, rollouts
+from fleet.dashboards.views import (
+    account,
+    audit,
+    benchmarks,
+    devices,
+    enrollment,
+    models,
+    overview,
+    patches,
+    people,
+    rollouts,
+    studies,
+    webhooks,
+)
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
-    path("login/", LoginView.as_view(template_name="dashboards/login.html"), name="login"),
+    path("login/", account.PasswordLoginView.as_view(), name="login"),
+    path("login/provider/", account.provider_login, name="provider-login"),
+    path("login/provider/back/", account.provider_back, name="provider-back"),
     path("logout/", LogoutView.as_view(), name="logout"),
+    path("account/", account.account, name="account"),
+    path("account/password/", account.OwnPasswordView.as_view(), name="password"),
+    path("account/tokens/<uuid:token_id>/revoke/", account.end_own_token, name="end-own-token"),
+    path("people/", people.people, name="people"),
+    path("people/<str:username>/", people.person, name="person"),
+    path("people/<str:username>/<str:verb>/", people.change_person, name="person-verb"),
     path("models/", models.model_lines, name="model-lines"),
     path("models/<str:name>/", models.model_line, name="model-line"),
     path("models/<str:name>/deltas/", patches.patches, name="patches"),
     path("models/<str:name>/deltas/build/", patches.build_patches, name="build-patches"),
+    path("models/<str:model>/studies/", studies.studies, name="studies"),
+    path("models/<str:model>/studies/<str:name>/", studies.study, name="study"),
     path("rollouts/", rollouts.rollouts, name="rollouts"),
     path("rollouts/new/", rollouts.new_rollout, name="new-rollout"),
     path("rollouts/<uuid:rollout_id>/", rollouts.rollout, name="rollout"),
     path("rollouts/<uuid:rollout_id>/live/", rollouts.rollout_live, name="rollout-live"),
     path("rollouts/<uuid:rollout_id>/<str:verb>/", rollouts.change_rollout, name="rollout-verb"),
     path("devices/", devices.devices, name="devices"),
+    path("devices/pending/", enrollment.pending, name="pending-devices"),
     path("devices/<uuid:device_id>/", devices.device, name="device"),
+    path("devices/<uuid:device_id>/rotate/", enrollment.rotate_device, name="rotate-device"),
+    path("devices/<uuid:device_id>/revoke/", enrollment.revoke_device, name="revoke-device"),
+    path("devices/<uuid:device_id>/certificate/", enrollment.device_certificate, name="device-certificate"),
+    path("enrollment/", enrollment.enrollment_tokens, name="enrollment-tokens"),
+    path("enrollment/new/", enrollment.new_enrollment_token, name="new-enrollment-token"),
+    path("enrollment/<uuid:token_id>/", enrollment.enrollment_token, name="enrollment-token"),
+    path("enrollment/<uuid:token_id>/revoke/", enrollment.revoke_enrollment_token, name="revoke-enrollment-token"),
     path("benchmarks/", benchmarks.benchmarks, name="benchmarks"),
+    path("audit/", audit.audit, name="audit"),
+    path("webhooks/", webhooks.webhooks, name="webhooks"),
+    path("webhooks/<uuid:webhook_id>/", webhooks.webhook, name="webhook"),
+    path("webhooks/<uuid:webhook_id>/rotate/", webhooks.rotate_webhook, name="rotate-webhook"),
+    path("webhooks/<uuid:webhook_id>/<str:verb>/", webhooks.change_webhook, name="webhook-verb"),
+    path("webhooks/<uuid:webhook_id>/deliveries/<uuid:delivery_id>/", webhooks.redeliver, name="redeliver"),
 ]

@@ -3,7 +3,7 @@
 from django.contrib import admin
 
 from access.admin import ReadOnlyAdmin
-from fleet.devices.models import Device, EnrollmentToken, Group, Installation, LinkClass
+from fleet.devices.models import Device, EnrollmentSerial, EnrollmentToken, Group, Installation, LinkClass
 
 
 @admin.register(Device)
@@ -11,7 +11,7 @@ class DeviceAdmin(ReadOnlyAdmin):
     """Devices, without their credentials' hashes."""
 
     list_display = ["name", "device_class", "link_class", "agent_version", "last_seen_at", "revoked_at"]
-    exclude = ["credential_sha256"]
+    exclude = ["credential_sha256", "next_credential_sha256"]
     list_select_related = ["link_class"]
 
 
@@ -43,3 +43,11 @@ class EnrollmentTokenAdmin(ReadOnlyAdmin):
 
     list_display = ["name", "uses", "used", "expires_at", "revoked_at"]
     exclude = ["token_sha256"]
+
+
+@admin.register(EnrollmentSerial)
+class EnrollmentSerialAdmin(ReadOnlyAdmin):
+    """Serials that may enroll, and who did."""
+
+    list_display = ["serial", "token", "used_at", "device"]
+    list_select_related = ["token", "device"]

@@ -62,8 +62,8 @@ class Saying:
 def hear_device(*, device: Device, said: Saying) -> Device:
     """Take down what the device says; writes nothing when it says what it said before.
 
-    A model line that it names and the registry has becomes an installation, which joins the rollout that is running over it. One that it no longer
-    names takes no part in rollouts and forecasts, and keeps its history.
+    A model line that it names and the registry has becomes an installation, which joins the rollout that is running over it; one that its enrollment
+    token did not allow is passed over. One that it no longer names takes no part in rollouts and forecasts, and keeps its history.
     """
     digest = said.digest()
     if device.said_sha256 == digest and not device.unknown_models:
@@ -71,23 +71,22 @@ def hear_device(*, device: Device, said: Saying) -> Device:
     with transaction.atomic():
         # One device's messages are taken one after the other, whichever process they reach.
         device = Device.objects.select_for_update(no_key=True).get(pk=device.pk)
-        lines = {
-            line.name: line for line in ModelLine.objects.filter(name__in=[held.model for held in said.installations])
-        }
-        _take_device(device, said, digest, known=lines)
+        named = [held.model for held in said.installations if device.may_read_line(held.model)]
+        lines = {line.name: line for line in ModelLine.objects.filter(name__in=named)}
+        _take_device(device, said, digest, unknown=set(named) - set(lines))
         _take_installations(device, said, lines)
         arrived = close_arrived(device=device)
     finish_completed(arrived)
     return device
 
 
-def _take_device(device: Device, said: Saying, digest: str, *, known: Collection[str]) -> None:
+def _take_device(device: Device, said: Saying, digest: str, *, unknown: Collection[str]) -> None:
     device.agent_version = said.agent_version
     device.patch_formats = list(said.patch_formats)
     device.device_class = said.device_class
     device.attributes = {**said.attributes, **device.fixed_attributes}
     device.said_sha256 = digest
-    device.unknown_models = sorted({held.model for held in said.installations} - set(known))
+    device.unknown_models = sorted(unknown)
     device.save(
         update_fields=["agent_version", "patch_formats", "device_class", "attributes", "said_sha256", "unknown_models"]
     )

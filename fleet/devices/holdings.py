@@ -48,16 +48,25 @@ def default_price() -> Decimal:
     return Decimal(settings.SMALLFLEET_DEFAULT_PRICE_PER_MB)
 
 
-def holdings_of(*, model_line: ModelLine, group: Group | None = None, bases: Collection[str] = ()) -> list[Holding]:
+def holdings_of(
+    *,
+    model_line: ModelLine,
+    group: Group | None = None,
+    bases: Collection[str] = (),
+    fixed: bool = False,
+    among: Q | None = None,
+) -> list[Holding]:
     """The installations of the line on devices of the group, or on all.
 
     Args:
         model_line: whose installations.
         group: on whose devices; None is all.
         bases: digests of what deltas to this line start from, to be looked for on the same devices under other lines.
+        fixed: as of `installations_in`.
+        among: as of `installations_in`.
     """
     key = ("current_sha256", "previous_sha256", "device__patch_formats", "device__link_class__price_per_mb")
-    installations = installations_in(model_line=model_line, group=group).order_by()
+    installations = installations_in(model_line=model_line, group=group, fixed=fixed, among=among).order_by()
     elsewhere = _held_elsewhere(model_line, bases) if bases else {}
     if not elsewhere:
         rows = [(*row[:-1], frozenset[str](), row[-1]) for row in installations.values_list(*key).annotate(Count("pk"))]

@@ -6,6 +6,7 @@
 
 import enum
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.db.models import F, Q
@@ -13,7 +14,7 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.lookups import Exact, IsNull
 
 from fleet.devices.models import ATTRIBUTE_KEY_PATTERN, MAX_ATTRIBUTE_LENGTH
-from fleet.errors import QueryInvalid
+from fleet.errors import PresetUnusable, QueryInvalid
 
 MAX_TERMS = 20
 PSEUDO_ATTRIBUTES = {"device_class": "device_class", "link_class": "link_class__name"}
@@ -88,24 +89,44 @@ def normalised(text: str) -> str:
     return ",".join(str(term) for term in parse_query(text))
 
 
-def condition(terms: tuple[Term, ...], *, device: str = "") -> Q:
+def fixed_by(terms: tuple[Term, ...]) -> dict[str, str]:
+    """The attributes with which all terms hold, and under `link_class` the name of the link class.
+
+    Raises:
+        PresetUnusable: a term is no equality, is about the device class, which is the device's own to say, or contradicts another.
+    """
+    fixed: dict[str, str] = {}
+    for term in terms:
+        if term.operator is not Operator.EQUALS:
+            raise PresetUnusable(f"the term {str(term)!r} is no equality; only key=value can be set on a device")
+        if term.key == "device_class":
+            raise PresetUnusable("a device says its class itself; take a group without device_class")
+        if fixed.setdefault(term.key, term.value) != term.value:
+            raise PresetUnusable(f"no device can be in it: {term.key} cannot be {fixed[term.key]} and {term.value}")
+    return fixed
+
+
+def condition(terms: tuple[Term, ...], *, device: str = "", fixed: bool = False) -> Q:
     """The condition that all terms hold.
 
     Args:
         terms: from `parse_query`.
         device: how the filtered model reaches the device: empty for devices, `device` for installations.
+        fixed: by what people or enrollment set, never by what the device says. Its class it says itself: a query that asks for it holds for none.
     """
     prefix = f"{device}__" if device else ""
+    if fixed and any(term.key == "device_class" for term in terms):
+        return Q(**{f"{prefix}pk__in": []})
     holds = Q()
     for term in terms:
-        holds &= _condition(term, prefix)
+        holds &= _condition(term, prefix, "fixed_attributes" if fixed else "attributes")
     return holds
 
 
-def _condition(term: Term, prefix: str) -> Q:
+def _condition(term: Term, prefix: str, attributes: str) -> Q:
     # Expressions in place of `attributes__<key>` lookups, which would read a key such as `in` or `a__b` as a lookup of Django's.
     pseudo = PSEUDO_ATTRIBUTES.get(term.key)
-    field = F(prefix + pseudo) if pseudo else KeyTextTransform(term.key, prefix + "attributes")
+    field = F(prefix + pseudo) if pseudo else KeyTextTransform(term.key, prefix + attributes)
     absent = Q(IsNull(field, True)) | Q(Exact(field, ""))  # noqa: FBT003 - the lookup's right-hand side
     match term.operator:
         case Operator.EQUALS:
@@ -116,3 +137,23 @@ def _condition(term: Term, prefix: str) -> Q:
             return ~absent
         case Operator.LACKS:
             return absent
+
+
+def holds_for(terms: tuple[Term, ...], *, attributes: Mapping[str, str], link_class: str | None) -> bool:
+    """Whether a device with these fixed attributes and this link class is in the group: `condition` with `fixed`, of values."""
+    if any(term.key == "device_class" for term in terms):
+        return False
+    known = {**attributes, "link_class": link_class or ""}
+    return all(_holds(term, known.get(term.key, "")) for term in terms)
+
+
+def _holds(term: Term, value: str) -> bool:
+    match term.operator:
+        case Operator.EQUALS:
+            return value == term.value
+        case Operator.DIFFERS:
+            return value != term.value
+        case Operator.HAS:
+            return bool(value)
+        case Operator.LACKS:
+            return not value

@@ -7,14 +7,16 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Exists, OuterRef, QuerySet, Sum
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
 
+from access.actors import Actor
 from fleet.devices.holdings import default_price, holdings_of
 from fleet.devices.models import Device, Group
 from fleet.ledger.forecast import BYTES_PER_MB, Cost, TargetFiles, cost_of
 from fleet.ledger.models import LedgerEntry
 from fleet.rollouts.models import Attempt, Rollout
 from fleet.rollouts.patches import line_outlook
+from fleet.rollouts.visibility import ledger_condition
 from registry.deltas.formats import BUILT_FORMAT
 from registry.deltas.planning import Status
 from registry.deltas.queries import WayTable, way_tables
@@ -45,25 +47,37 @@ class VariantCost:
     is_upper_bound: bool
 
 
-def costs_of_variants(*, model_line: ModelLine, group: Group | None = None) -> list[VariantCost]:
-    """What each published variant of the line costs for the installations of the group, or all."""
+def costs_of_variants(
+    *, model_line: ModelLine, group: Group | None = None, among: Q | None = None
+) -> list[VariantCost]:
+    """What each published variant of the line costs for the installations of the group, or all; `among` as of `installations_in`."""
     published = Variant.objects.filter(version__model_line=model_line, version__state=Version.State.PUBLISHED)
-    return _costs(published, model_line, group)
+    return _costs(published, model_line, group, among=among)
 
 
-def cost_of_variant(*, variant: Variant, group: Group | None = None) -> VariantCost:
-    """What one variant costs, whatever the state of its version."""
-    return _costs(Variant.objects.filter(pk=variant.pk), variant.version.model_line, group)[0]
+def cost_of_variant(
+    *, variant: Variant, group: Group | None = None, fixed: bool = False, among: Q | None = None
+) -> VariantCost:
+    """What one variant costs, whatever the state of its version; `fixed` and `among` as of `installations_in`."""
+    chosen = Variant.objects.filter(pk=variant.pk)
+    return _costs(chosen, variant.version.model_line, group, fixed=fixed, among=among)[0]
 
 
-def _costs(variants: QuerySet[Variant], model_line: ModelLine, group: Group | None) -> list[VariantCost]:
+def _costs(
+    variants: QuerySet[Variant],
+    model_line: ModelLine,
+    group: Group | None,
+    *,
+    fixed: bool = False,
+    among: Q | None = None,
+) -> list[VariantCost]:
     chosen = list(
         variants.select_related("artifact", "version__model_line", "version__contract", "version__sample_set").order_by(
             "version_id", "id"
         )
     )
     tables = way_tables(variant.artifact for variant in chosen)
-    holdings = holdings_of(model_line=model_line, group=group, bases=_bases(tables.values()))
+    holdings = holdings_of(model_line=model_line, group=group, bases=_bases(tables.values()), fixed=fixed, among=among)
     files_with = _files_with(model_line)
     coming = _coming(model_line, chosen) if holdings else {}
     return [
@@ -170,8 +184,11 @@ class RolloutLedger:
     by_device: tuple[DeviceBytes, ...]
 
 
-def ledger_of_rollout(rollout: Rollout, *, device_limit: int = 1000) -> RolloutLedger:
-    """The bytes of a rollout by way and by device. A delivery that names another device's attempt is in nobody's ledger."""
+def ledger_of_rollout(rollout: Rollout, *, actor: Actor, device_limit: int = 1000) -> RolloutLedger:
+    """The bytes of a rollout by way, and by device for those that the actor may see.
+
+    A delivery that names another device's attempt is in nobody's ledger.
+    """
     entries = _entries_of(rollout)
     totals = entries.aggregate(
         agent=Sum("agent_bytes", default=0),
@@ -186,7 +203,7 @@ def ledger_of_rollout(rollout: Rollout, *, device_limit: int = 1000) -> RolloutL
         money=_money(entries),
         devices=totals["devices"],
         by_way=_by_way(entries),
-        by_device=_by_device(entries, device_limit),
+        by_device=_by_device(entries.filter(ledger_condition(actor)), device_limit),
     )
 
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 
 from django.db.models import Count
 
+from access.actors import Actor
 from fleet.devices.queries import installations_in
+from fleet.devices.visibility import installation_condition
 from fleet.measurements.figures import Accuracy, Energy
 from fleet.measurements.queries import SeriesFigures, series_figures
 from registry.budgets import (
@@ -59,22 +61,29 @@ class BudgetCheck:
 
 
 def budget_check(
-    model_line: ModelLine, variants: Iterable[Variant], *, figures: Sequence[SeriesFigures] | None = None
+    model_line: ModelLine,
+    variants: Iterable[Variant],
+    *,
+    actor: Actor,
+    figures: Sequence[SeriesFigures] | None = None,
 ) -> BudgetCheck:
-    """Check variants of the line, with their artifacts and evaluations at hand; `figures` are the line's, where they were read already."""
+    """Check variants of the line, with their artifacts and evaluations at hand, by what the devices measured that the actor may see.
+
+    `figures` are those of `series_figures`, where they were read already.
+    """
     budget = budget_of(model_line)
     limits = parse_limits(budget.limits)
     if not limits:
         return BudgetCheck(budget, (), ())
     in_configuration = [
         one
-        for one in (series_figures(model_line) if figures is None else figures)
+        for one in (series_figures(model_line, actor=actor) if figures is None else figures)
         if one.series.configuration == budget.configuration
     ]
     by_artifact: defaultdict[int, list[SeriesFigures]] = defaultdict(list)
     for one in in_configuration:
         by_artifact[one.series.artifact_id].append(one)
-    classes = _classes(model_line)
+    classes = _classes(model_line, actor)
     return BudgetCheck(
         budget,
         limits,
@@ -91,9 +100,10 @@ def budget_check(
     )
 
 
-def _classes(model_line: ModelLine) -> dict[str, int]:
-    """How many devices of each class name the line."""
-    rows = installations_in(model_line=model_line).order_by().values_list("device__device_class")
+def _classes(model_line: ModelLine, actor: Actor) -> dict[str, int]:
+    """How many devices of each class name the line, of those that the actor may see."""
+    seen = installations_in(model_line=model_line, among=installation_condition(actor))
+    rows = seen.order_by().values_list("device__device_class")
     return dict(rows.annotate(Count("pk")))
 
 

@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 
+from access.actors import Actor
 from access.errors import NotFound
+from access.models import Scope
 from fleet.devices.models import Device
+from fleet.devices.visibility import installation_condition, line_devices_condition
 from fleet.measurements.figures import (
     Accuracy,
     Energy,
@@ -76,18 +79,38 @@ class SeriesFigures:
         return self.series.valid_runs / self.series.runs if self.series.runs else 0.0
 
 
-def series_figures(model_line: ModelLine) -> list[SeriesFigures]:
-    """The figures of every series of the line, in the order of variants. Three queries, and as many small rows as devices stand in series."""
+def series_figures(model_line: ModelLine, *, actor: Actor) -> list[SeriesFigures]:
+    """The figures of every series of the line, in the order of variants. Three queries, and as many small rows as devices stand in series.
+
+    Whoever may see only some devices gets the figures of these: their runs are counted, and of the inferences of all runs there is no histogram, for
+    it is kept for all devices together.
+    """
     series = list(BenchmarkSeries.objects.filter(model_line=model_line).select_related("artifact"))
+    visible = line_devices_condition(actor, model=model_line.name)
+    if not actor.allows(Scope.READ, model=model_line.name):
+        series = _counted_among(series, BenchmarkReport.objects.filter(visible, model_line=model_line))
     standing: defaultdict[int, list[Stood]] = defaultdict(list)
-    rows = StandingRun.objects.filter(series__in=[one.pk for one in series], device__revoked_at=None).values_list(
-        *_STOOD
-    )
+    shown = StandingRun.objects.filter(visible, series__in=[one.pk for one in series], device__revoked_at=None)
+    rows = shown.values_list(*_STOOD)
     for series_id, *figures in rows.iterator(chunk_size=5000):
         standing[series_id].append(Stood(*figures))
     names = names_of_artifacts({one.artifact_id for one in series})
     made = [_figures(one, names.get((model_line.pk, one.artifact_id)), standing[one.pk]) for one in series]
     return sorted(made, key=lambda one: (one.name.variant_id if one.name else 0, one.label, one.series.key))
+
+
+def _counted_among(series: Sequence[BenchmarkSeries], reports: QuerySet[BenchmarkReport]) -> list[BenchmarkSeries]:
+    """The series that the reports belong to, as if these were all: not to be saved."""
+    counts: defaultdict[int, dict[str, int]] = defaultdict(dict)
+    for pk, validity, runs in reports.order_by().values_list("series", "validity").annotate(Count("pk")):
+        counts[pk][validity] = runs
+    counted = [one for one in series if one.pk in counts]
+    for one in counted:
+        one.runs = sum(counts[one.pk].values())
+        one.valid_runs = counts[one.pk].get(BenchmarkReport.Validity.VALID, 0)
+        one.invalid_runs = counts[one.pk].get(BenchmarkReport.Validity.INVALID, 0)
+        one.latency_histogram = None
+    return counted
 
 
 def _figures(series: BenchmarkSeries, name: VariantName | None, standing: Sequence[Stood]) -> SeriesFigures:
@@ -104,10 +127,10 @@ def _figures(series: BenchmarkSeries, name: VariantName | None, standing: Sequen
 
 
 def reports_matching(
-    *, model: str | None = None, device: UUID | None = None, validity: str | None = None
+    *, actor: Actor, model: str | None = None, device: UUID | None = None, validity: str | None = None
 ) -> QuerySet[BenchmarkReport]:
-    """Reports, newest first; a page of them is completed by `with_names`."""
-    reports = BenchmarkReport.objects.order_by("-received_at", "pk")
+    """Reports that the actor may see, newest first; a page of them is completed by `with_names`."""
+    reports = BenchmarkReport.objects.filter(installation_condition(actor)).order_by("-received_at", "pk")
     if model is not None:
         # By the line's id, which the index begins with; a name that there is not has no reports.
         reports = reports.filter(model_line__in=list(ModelLine.objects.filter(name=model).values_list("pk", flat=True)))
@@ -132,14 +155,14 @@ def with_names(reports: Sequence[BenchmarkReport]) -> Sequence[BenchmarkReport]:
     return reports
 
 
-def get_report(run_id: UUID) -> BenchmarkReport:
+def get_report(run_id: UUID, *, actor: Actor) -> BenchmarkReport:
     """The report of this run.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is none that the actor may see.
     """
-    related = ("device", "model_line", "artifact", "series")
-    report = BenchmarkReport.objects.select_related(*related).filter(pk=run_id).first()
+    visible = BenchmarkReport.objects.filter(installation_condition(actor))
+    report = visible.select_related("device", "model_line", "artifact", "series").filter(pk=run_id).first()
     if report is None:
         raise NotFound(f"there is no report of a run {run_id}")
     return report

@@ -114,9 +114,10 @@ def _run(device: Device, message: ReportMessage, known: tuple[Mapping[str, Model
     """The run that a report tells of.
 
     Raises:
-        EventInvalid: it does not keep the schema, or names what this server does not have.
+        EventInvalid: it does not keep the schema, or names what this server does not have, or a line that the device may not install.
     """
-    line, artifact = known[0].get(message.model), known[1].get(message.sha256)
+    line = known[0].get(message.model) if device.may_read_line(message.model) else None
+    artifact = known[1].get(message.sha256)
     if line is None or artifact is None:
         missing = f"model line {message.model!r}" if line is None else f"model {message.sha256}"
         raise EventInvalid(f"this server has no {missing}")

@@ -8,6 +8,9 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's name
 
+from access.addresses import networks
+from access.limits import Rate
+
 MIN_POLL_AFTER_S = 1
 MAX_POLL_AFTER_S = 24 * 3600
 
@@ -15,7 +18,39 @@ MAX_POLL_AFTER_S = 24 * 3600
 @register("smallfleet")
 def check_fleet_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Numbers that would make every poll or every forecast wrong."""
-    return [*_check_poll_interval(), *_check_price()]
+    return [
+        *_check_poll_interval(),
+        *_check_price(),
+        *_check_networks("SMALLFLEET_TRUSTED_PROXIES", "E003"),
+        *_check_networks("SMALLFLEET_WEBHOOK_PRIVATE_NETWORKS", "E004"),
+        *_check_rates(),
+        *_check_certificate_header(),
+    ]
+
+
+def _check_rates() -> list[CheckMessage]:
+    messages: list[CheckMessage] = []
+    for what, text in settings.SMALLFLEET_RATES.items():
+        try:
+            Rate.parse(text)
+        except ValueError as error:
+            hint = "So many in a second, minute, hour or day, such as 120/minute; empty is no limit."
+            name = f"SMALLFLEET_RATE_{what.upper()}"
+            messages.append(Error(f"{name} is {text!r}: {error}", hint=hint, id="smallfleet.fleet.E006"))
+    return messages
+
+
+def _check_certificate_header() -> list[CheckMessage]:
+    """A header that nobody is believed to write would shut out every device that is bound to a certificate."""
+    if not settings.SMALLFLEET_CLIENT_CERTIFICATE_HEADER or settings.SMALLFLEET_TRUSTED_PROXIES:
+        return []
+    return [
+        Error(
+            "SMALLFLEET_CLIENT_CERTIFICATE_HEADER is set, and SMALLFLEET_TRUSTED_PROXIES names no proxy that may write it",
+            hint="Name the proxy's address, such as 10.0.3.7, or leave the header out.",
+            id="smallfleet.fleet.E007",
+        )
+    ]
 
 
 def _check_poll_interval() -> list[CheckMessage]:
@@ -44,6 +79,36 @@ def _check_price() -> list[CheckMessage]:
             f"SMALLFLEET_DEFAULT_PRICE_PER_MB is {given!r}",
             hint="Give what 10^6 bytes cost a device without a link class, as a number such as 0.05.",
             id="smallfleet.fleet.E002",
+        )
+    ]
+
+
+def _check_networks(setting: str, number: str) -> list[CheckMessage]:
+    given = getattr(settings, setting)
+    try:
+        networks(tuple(given))
+    except ValueError as error:
+        return [
+            Error(
+                f"{setting} is {','.join(given)}: {error}",
+                hint="Give networks or addresses, separated by commas, such as 10.0.3.0/24,192.0.2.7.",
+                id=f"smallfleet.fleet.{number}",
+            )
+        ]
+    return []
+
+
+@register(Tags.security)
+def check_hosts(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Absolute addresses are made of the Host header, so whoever may choose it chooses where people are sent."""
+    wide = [host for host in settings.ALLOWED_HOSTS if host.strip(".") in {"", "*"}]
+    if settings.DEBUG or not wide:
+        return []
+    return [
+        Error(
+            f"SMALLFLEET_ALLOWED_HOSTS has {wide[0]!r}, which is every host",
+            hint="Name the hosts that people and devices use, such as fleet.example.org.",
+            id="smallfleet.fleet.E005",
         )
     ]
 

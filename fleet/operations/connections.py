@@ -5,23 +5,44 @@ the rest of the body would have to be read first, for as long as the client like
 answer says so (`Connection: close`), and it goes out before anything else is read. Closing on unread bytes may cost the client the answer,
 since the kernel then resets the connection (RFC 9112, section 9.6); so whoever was let in is heard out a little, in the thread that
 answered. Whoever was not is hung up on.
+
+A thread serves one request at a time, so a client that stops in the middle of one holds a thread: after `SMALLFLEET_WEB_STALL_S` without a byte, in
+either direction, its connection is closed. One that sends a byte every few seconds holds its thread all the same; against those stands a proxy that
+takes in whole requests before it passes them on (docs/production.md).
 """
 
 import contextlib
+import logging
+import os
 import socket
+import struct
 import time
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
 UPLOAD_PATH = "/api/v1/artifacts/"
 STALL_TIMEOUT_S = 60
-"""How long an upload may pause; then its connection counts as broken."""
+"""How long a client may pause in the middle of a request or an answer; then its connection counts as broken."""
 LINGER_S = 2.0
 LINGER_BYTES = 1024 * 1024
 _NOT_HEARD_OUT = frozenset(
     {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.LENGTH_REQUIRED, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}
 )
 _STEP_BYTES = 64 * 1024
+
+
+def end_stalls(listeners: Iterable[Any]) -> None:
+    """Have the kernel end a read or write that makes no progress; connections inherit it from the socket that accepts them (socket(7))."""
+    stall_s = int(os.environ.get("SMALLFLEET_WEB_STALL_S", STALL_TIMEOUT_S))
+    for listener in listeners:
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            listener.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", stall_s, 0))
+
+
+def without_stalls(record: logging.LogRecord) -> bool:
+    """Whether gunicorn's log keeps a record: a connection that stalled is no error of the server, and needs no traceback."""
+    return not (record.exc_info and isinstance(record.exc_info[1], BlockingIOError))
 
 
 def is_upload(request: Any) -> bool:

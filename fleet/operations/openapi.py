@@ -1,4 +1,4 @@
-"""Tells the OpenAPI generator who may authenticate how. Imported when the app is ready."""
+"""Tells the OpenAPI generator who may authenticate how, and what every route may answer. Imported when the app is ready."""
 
 from typing import Any
 
@@ -36,3 +36,31 @@ class DeviceScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         """The scheme as it stands in the document."""
         return {"type": "http", "scheme": "bearer", "description": "a device's credential, `sfd_…`"}
+
+
+def add_common_problems(result: dict[str, Any], **_generation: Any) -> dict[str, Any]:
+    """Add to every route the problems that stand before its view: drf-spectacular's hook.
+
+    Any address may be malformed, its credential be none or not enough, a name in it belong to nothing; a body may be too large or of another media
+    type.
+    """
+    for path, methods in result["paths"].items():
+        for operation in methods.values():
+            names_something = "{" in path or operation.get("parameters")
+            statuses = [
+                400,
+                401,
+                403,
+                *([404] if names_something else []),
+                *([413, 415] if "requestBody" in operation else []),
+            ]
+            for status in statuses:
+                operation["responses"].setdefault(str(status), _PROBLEM)
+            operation["responses"] = dict(sorted(operation["responses"].items()))
+    return result
+
+
+_PROBLEM = {
+    "description": "",
+    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}

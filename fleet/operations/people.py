@@ -1,34 +1,52 @@
 """What the commands that create people and tokens share: options, refusals in words, and how the outcome is printed."""
 
-import secrets
+import sys
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from json import dumps
 from math import isfinite
+from pathlib import Path
 
 from django.contrib.auth.models import User
-from django.contrib.auth.password_validation import validate_password
-from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.db import transaction
 from django.utils import timezone
 
-from access.actors import SYSTEM
-from access.errors import ProblemError
-from access.models import ROLE_SCOPES, Role
-from access.services import create_person, create_token
+from access.actors import SYSTEM, actor_of_user
+from access.errors import GrantInvalid, ProblemError
+from access.grants import GrantSpec, parse_grant
+from access.people import create_person, new_password, specs_of
+from access.services import create_token
 from fleet.operations.tables import require_tables
-
-PASSWORD_BYTES = 18
 
 
 def add_password_arguments(parser: ArgumentParser) -> None:
-    """Declare `--password` and `--random`, one of which is needed, and `--json`."""
+    """Declare `--password-file` and `--random`, one of which is needed, and `--json`. No secret is an argument, which `ps` shows to everybody."""
     password = parser.add_mutually_exclusive_group(required=True)
-    password.add_argument("--password", help="at least 12 characters; better --random, which no history keeps")
+    password.add_argument(
+        "--password-file",
+        dest="password",
+        type=_secret_of,
+        metavar="FILE",
+        help="its first line is the password, of at least 12 characters; - is standard input",
+    )
     password.add_argument("--random", action="store_true", help="make one and print it")
     add_json_argument(parser)
+
+
+def _secret_of(file: str) -> str:
+    """The first line of a file, or of standard input.
+
+    Raises:
+        ArgumentTypeError: it cannot be read.
+    """
+    try:
+        text = sys.stdin.readline() if file == "-" else Path(file).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArgumentTypeError(f"{file} cannot be read: {error}") from error
+    return text.partition("\n")[0]
 
 
 def add_json_argument(parser: ArgumentParser) -> None:
@@ -55,52 +73,85 @@ def days(text: str) -> timedelta:
 
 @transaction.atomic
 def new_person(
-    *, username: str, password: str | None, role: Role, token_name: str | None, scopes: Collection[str] | None = None
+    *,
+    username: str,
+    password: str | None,
+    grants: Collection[GrantSpec],
+    token_name: str | None,
+    scopes: Collection[str] | None = None,
 ) -> dict[str, str]:
     """Create a person, with `token_name` a token too; what is to be printed, secrets included.
 
     Args:
         username: of the person; nobody else's.
         password: None makes one, which is returned.
-        role: what the person may do.
+        grants: what the person may do, and where.
         token_name: None makes no token.
-        scopes: of the token; None is all that the role allows.
+        scopes: of the token; None is all that the grants allow.
 
     Raises:
-        CommandError: the database has no tables yet, the name is taken, the password too weak, or a scope beyond the role.
+        CommandError: the database has no tables yet, the name is taken, the password too weak, or a scope beyond the grants.
     """
     require_tables()
-    if User.objects.filter(username=username).exists():
-        raise CommandError(f"there is a person {username!r} already; choose another --username")
-    chosen = password if password is not None else secrets.token_urlsafe(PASSWORD_BYTES)
-    person = User(username=username)
-    try:
-        person.clean_fields(exclude=["password"])
-        validate_password(chosen, person)
-    except ValidationError as error:
-        what = "the username is not valid" if hasattr(error, "error_dict") else "the password is too weak"
-        raise CommandError(f"{what}: " + " ".join(error.messages)) from error
-    person = create_person(actor=SYSTEM, username=username, password=chosen, role=role)
-    made = {"username": username, "role": role.value}
+    chosen = password if password is not None else new_password()
+    with refusals_in_words():
+        person = create_person(actor=SYSTEM, username=username, password=chosen, grants=grants)
+    made = {"username": person.username, "grants": " ".join(str(grant) for grant in specs_of(person))}
     if token_name is not None:
-        made |= new_token(user=person, name=token_name, scopes=scopes or ROLE_SCOPES[role])
+        made |= new_token(user=person, name=token_name, scopes=scopes)
     if password is None:
         made["password"] = chosen
     return made
 
 
-def new_token(*, user: User, name: str, scopes: Collection[str], expires_at: datetime | None = None) -> dict[str, str]:
-    """Create a token; what is to be printed, its secret included.
+def new_token(
+    *,
+    user: User,
+    name: str,
+    scopes: Collection[str] | None,
+    expires_at: datetime | None = None,
+    model_lines: Collection[str] = (),
+    groups: Collection[str] = (),
+) -> dict[str, str]:
+    """Create a token; what is to be printed, its secret included. Without scopes it has all that its owner's grants allow.
 
     Raises:
-        CommandError: a scope is beyond the person's role.
+        CommandError: a scope, model line or group is beyond the person's grants.
     """
-    try:
-        token, secret = create_token(actor=SYSTEM, user=user, name=name, scopes=scopes, expires_at=expires_at)
-    except ProblemError as error:
-        raise CommandError(error.detail) from error
+    wanted = scopes or actor_of_user(user).scopes
+    with refusals_in_words():
+        token, secret = create_token(
+            actor=SYSTEM,
+            user=user,
+            name=name,
+            scopes=wanted,
+            expires_at=expires_at,
+            model_lines=model_lines,
+            groups=groups,
+        )
     made = {"token": secret, "token_id": str(token.pk), "scopes": " ".join(token.scopes)}
     return made if expires_at is None else {**made, "expires_at": expires_at.isoformat()}
+
+
+@contextmanager
+def refusals_in_words() -> Iterator[None]:
+    """Let a refusal of a service end the command with its words."""
+    try:
+        yield
+    except ProblemError as error:
+        raise CommandError(error.detail) from error
+
+
+def grant_argument(text: str) -> GrantSpec:
+    """The value of `--grant`.
+
+    Raises:
+        ArgumentTypeError: it is no grant.
+    """
+    try:
+        return parse_grant(text)
+    except GrantInvalid as error:
+        raise ArgumentTypeError(error.detail) from error
 
 
 def printed(made: dict[str, str], *, json: bool) -> str:

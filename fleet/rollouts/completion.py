@@ -8,8 +8,8 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from access.actors import SYSTEM
-from access.services import record_audit
 from fleet.rollouts.models import CohortMember, Rollout
+from fleet.rollouts.telling import tell_state_change
 
 
 def pending_members() -> QuerySet[CohortMember]:
@@ -32,7 +32,9 @@ def finish_completed(rollout_ids: Iterable[UUID]) -> None:
         with transaction.atomic():
             complete = Rollout.objects.filter(~Exists(pending), pk=rollout_id, state=Rollout.State.RUNNING)
             if complete.update(state=Rollout.State.FINISHED, closed_at=timezone.now()):
-                record_audit(actor=SYSTEM, action="finish_rollout", subject=str(rollout_id))
+                finished = Rollout.objects.select_related("group", "target__version__model_line").get(pk=rollout_id)
+                before = Rollout.State.RUNNING
+                tell_state_change(actor=SYSTEM, rollout=finished, action="finish_rollout", before=before)
 
 
 def finish_all_completed() -> None:

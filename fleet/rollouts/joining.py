@@ -61,7 +61,8 @@ def join_running_rollouts(*, device: Device, model_line_ids: Collection[int]) ->
 def _matches(device: Device, rollout: Rollout) -> bool:
     if rollout.group is None:
         return True
-    return Device.objects.filter(condition(parse_query(rollout.group.query)), pk=device.pk).exists()
+    in_group = condition(parse_query(rollout.group.query), fixed=rollout.by_fixed_attributes)
+    return Device.objects.filter(in_group, pk=device.pk).exists()
 
 
 def close_arrived(*, device: Device) -> list[UUID]:
@@ -86,8 +87,9 @@ def close_arrived(*, device: Device) -> list[UUID]:
 
 
 def step_back(*, rollout: Rollout, installations: QuerySet[Installation]) -> int:
-    """Send those that succeeded in the rollout and stand under it to their previous variant, where that is published; returns how many."""
+    """Send those that succeeded in the rollout and stand under it to their previous variant, where that is published and live; returns how many."""
     previous = Variant.objects.filter(
+        is_live=True,
         version__model_line=OuterRef("model_line"),
         version__state=Version.State.PUBLISHED,
         artifact=OuterRef("previous"),

@@ -4,12 +4,14 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from access.actors import Actor
 from fleet.devices.holdings import Holding, holdings_of
 from registry.deltas.expectation import Expected
 from registry.deltas.outlook import Outlook
 from registry.deltas.planning import Pair, PlannedPair, Status
 from registry.deltas.queries import patches_of
 from registry.models import Artifact, ModelLine, Patch, Variant
+from registry.visibility import line_condition
 
 STATUS_OF = {
     Patch.State.WANTED: Status.PLANNED,
@@ -88,12 +90,13 @@ class PatchMatrix:
         return list(self.cells.values())
 
 
-def patch_matrix(model_line: ModelLine, outlook: Outlook, *, with_past: bool = False) -> PatchMatrix:
+def patch_matrix(model_line: ModelLine, outlook: Outlook, *, actor: Actor, with_past: bool = False) -> PatchMatrix:
     """The plan of the line with what was built.
 
     Args:
         model_line: whose.
         outlook: its plan.
+        actor: who looks, and reads the names of variants of other lines only where they may see those.
         with_past: show also the patches that the plan needs no more: to older versions, and from what nobody holds.
     """
     rows: dict[Pair, Patch] = {}
@@ -104,7 +107,7 @@ def patch_matrix(model_line: ModelLine, outlook: Outlook, *, with_past: bool = F
     artifacts = {**outlook.artifacts, **_ends(rows.values())}
     holdings = holdings_of(model_line=model_line, bases={pair.base for pair in pairs if pair.base})
     cells = {pair: _cell(pair, planned.get(pair), rows.get(pair), artifacts, holdings) for pair in pairs}
-    names = _names(model_line, {artifact.pk for artifact in artifacts.values()})
+    names = _names(model_line, actor, {artifact.pk for artifact in artifacts.values()})
 
     def side(digest: str | None) -> Side:
         artifact = artifacts[digest] if digest else None
@@ -171,9 +174,10 @@ def _devices(digest: str | None, holdings: Iterable[Holding], artifacts: Mapping
     return sum(holding.count for holding in holdings if artifacts.keys().isdisjoint(holding.held))
 
 
-def _names(model_line: ModelLine, artifact_ids: Collection[int]) -> dict[int, list[tuple[int, str]]]:
+def _names(model_line: ModelLine, actor: Actor, artifact_ids: Collection[int]) -> dict[int, list[tuple[int, str]]]:
     """By artifact, the variants that it is, those of the line first and of these the newest first."""
-    rows = Variant.objects.filter(artifact__in=artifact_ids).select_related("version__model_line").order_by("-id")
+    seen = Variant.objects.filter(line_condition(actor, "version__model_line"), artifact__in=artifact_ids)
+    rows = seen.select_related("version__model_line").order_by("-id")
     names: dict[int, list[tuple[int, str]]] = {}
     own_first = sorted(rows, key=lambda variant: variant.version.model_line_id != model_line.pk)
     for variant in own_first:

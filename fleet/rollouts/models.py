@@ -25,6 +25,9 @@ class Rollout(models.Model):
     group = models.ForeignKey(
         Group, on_delete=models.PROTECT, null=True, blank=True, related_name="rollouts", help_text="none: every device"
     )
+    by_fixed_attributes = models.BooleanField(
+        default=False, help_text="who is in the group is asked of fixed attributes alone, not of what devices say"
+    )
     state = models.CharField(max_length=16, choices=State.choices, default=State.DRAFT)
     wait_for_delta_s = models.PositiveIntegerField(
         default=600, help_text="how long an agent may wait for a delta that is being built"

@@ -10,7 +10,8 @@ from django.utils import timezone
 from semver import Version as Semver
 
 from access.actors import Actor
-from access.services import record_audit
+from access.audit.recording import record_audit
+from access.models import Scope
 from fleet.devices.holdings import Holding, holdings_of
 from fleet.devices.models import Installation
 from fleet.rollouts.engine import LIVE
@@ -64,7 +65,12 @@ def order_patches(
     """Have the line's patches built now, within a budget of their own where one is given; returns the plan that was asked for.
 
     With `effort`, also those are made with it that wait already, and ready ones that were made with less are made again.
+
+    Raises:
+        PermissionRefused: the actor neither operates nor publishes the line.
     """
+    if not actor.allows(Scope.PUBLISH, model=model_line.name):
+        actor.requires(Scope.OPERATE, model=model_line.name)
     ordered = line_outlook(model_line, storage_bytes=storage_bytes, build_s=build_s, effort=effort)
     detail = {
         "patches": len(ordered.plan.to_ask),

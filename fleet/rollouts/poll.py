@@ -49,8 +49,9 @@ class InstallationState:
     """What the server knows of one installation.
 
     Attributes:
-        on_hold: the rollout is paused or the target was yanked.
+        on_hold: the rollout is paused, or the target was yanked or signed out.
         ways: besides `raw`, which always is one.
+        targets_version: of the line's newest signed targets metadata; None where it has none.
     """
 
     model: str
@@ -60,6 +61,7 @@ class InstallationState:
     ways: Sequence[Way] = ()
     delta_pending: bool = False
     wait_for_delta_s: int = 0
+    targets_version: int | None = None
 
 
 def poll_answer(installations: Iterable[InstallationState], *, poll_after_s: int) -> dict[str, Any]:
@@ -90,6 +92,7 @@ def _installation(state: InstallationState) -> dict[str, Any]:
     target = state.target
     return {
         "model": state.model,
+        "targets_version": state.targets_version,
         "action": "hold" if state.on_hold else "install",
         "rollout": state.rollout,
         "target": None if target is None else _target(target),

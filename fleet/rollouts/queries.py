@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db.models import Count, Min, Q, QuerySet
 
+from access.actors import Actor
 from access.errors import NotFound
 from fleet.devices.models import Device, Installation
 from fleet.errors import SayFirst
@@ -15,6 +16,7 @@ from fleet.rollouts.completion import pending_members
 from fleet.rollouts.engine import Progress
 from fleet.rollouts.models import CohortMember, Rollout
 from fleet.rollouts.poll import File, InstallationState, Target, Tolerances
+from fleet.rollouts.visibility import rollout_condition
 from registry.deltas.queries import WayTable, way_tables
 from registry.models import Artifact, ModelLine, Variant, Version
 
@@ -33,21 +35,21 @@ def rollouts_detailed() -> QuerySet[Rollout]:
     )
 
 
-def rollouts_matching(*, model: str | None = None, state: str | None = None) -> QuerySet[Rollout]:
-    """Rollouts, newest first, of a model line by name or in a state."""
-    rollouts = rollouts_detailed()
+def rollouts_matching(*, actor: Actor, model: str | None = None, state: str | None = None) -> QuerySet[Rollout]:
+    """Rollouts that the actor may see, newest first, of a model line by name or in a state."""
+    rollouts = rollouts_detailed().filter(rollout_condition(actor))
     if model is not None:
         rollouts = rollouts.filter(target__version__model_line__name=model)
     return rollouts if state is None else rollouts.filter(state=state)
 
 
-def get_rollout(rollout_id: UUID) -> Rollout:
+def get_rollout(rollout_id: UUID, *, actor: Actor) -> Rollout:
     """The rollout of this id.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is none that the actor may see.
     """
-    rollout = rollouts_detailed().filter(pk=rollout_id).first()
+    rollout = rollouts_detailed().filter(rollout_condition(actor), pk=rollout_id).first()
     if rollout is None:
         raise NotFound(f"there is no rollout {rollout_id}")
     return rollout
@@ -109,10 +111,12 @@ _POLLED_FIELDS = (
     "current_sha256",
     "previous_sha256",
     "model_line__name",
+    "model_line__targets_version",
     "rollout__state",
     "rollout__wait_for_delta_s",
     "target__name",
     "target__tolerances",
+    "target__is_live",
     "target__artifact__sha256",
     "target__artifact__size_bytes",
     "target__version__version",
@@ -151,19 +155,24 @@ def _has_to_fetch(row: Installation, target: Variant) -> bool:
 def _installation_state(
     row: Installation, tables: Mapping[str, WayTable], held: Collection[str], formats: Collection[int]
 ) -> InstallationState:
-    target, rollout = row.target, row.rollout
+    target, rollout, line = row.target, row.rollout, row.model_line
     if target is None:
-        return InstallationState(row.model_line.name)
+        return InstallationState(line.name, targets_version=line.targets_version)
     table = tables.get(target.artifact.sha256) if _has_to_fetch(row, target) else None
     return InstallationState(
-        model=row.model_line.name,
+        model=line.name,
         target=_target(target),
         rollout=str(rollout.pk) if rollout else None,
-        on_hold=target.version.state != Version.State.PUBLISHED or _is_paused(rollout),
+        on_hold=not _is_installable(target) or _is_paused(rollout),
         ways=table.ways(held, formats) if table else [],
         delta_pending=table.is_pending(held, formats) if table else False,
         wait_for_delta_s=rollout.wait_for_delta_s if rollout else 0,
+        targets_version=line.targets_version,
     )
+
+
+def _is_installable(target: Variant) -> bool:
+    return target.is_live and target.version.state == Version.State.PUBLISHED
 
 
 def _is_paused(rollout: Rollout | None) -> bool:

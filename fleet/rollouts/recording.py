@@ -120,9 +120,10 @@ def _open_attempt(device: Device, event: EventMessage, known: _Known) -> Attempt
     """The attempt's row, made by whichever of its events comes first.
 
     Raises:
-        EventInvalid: it names a model line, target or rollout that is not there, or that do not go together.
+        EventInvalid: it names a model line, target or rollout that is not there, or that do not go together; or a line that it may not install.
     """
-    line, target = known.lines.get(event.model), known.artifacts.get(event.target)
+    line = known.lines.get(event.model) if device.may_read_line(event.model) else None
+    target = known.artifacts.get(event.target)
     if line is None or target is None:
         missing = f"model line {event.model!r}" if line is None else f"model {event.target}"
         raise EventInvalid(f"this server has no {missing}")

@@ -5,7 +5,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from access.actors import Actor
-from access.services import record_audit
+from access.audit.recording import record_audit
 from fleet.devices.models import Group, Installation
 from fleet.devices.queries import installations_in
 from fleet.errors import CohortEmpty, RolloutOverlap, RolloutTarget
@@ -15,6 +15,9 @@ from fleet.rollouts.engine import LIVE, Verb, next_state
 from fleet.rollouts.joining import assign_target, step_back
 from fleet.rollouts.models import CohortMember, Rollout
 from fleet.rollouts.patches import request_patches_to
+from fleet.rollouts.telling import tell_state_change
+from fleet.rollouts.visibility import check_may_roll_out, operates_line
+from registry.errors import NotSigned
 from registry.models import ModelLine, Variant, Version
 
 Outcome = CohortMember.Outcome
@@ -33,16 +36,28 @@ def open_rollout(
 
     Raises:
         RolloutTarget: the target's version was yanked; or it is a draft and `start` is asked for.
+        NotSigned: no device would install the target.
+        PermissionRefused: the actor does not operate the line in this group.
         RolloutOverlap, CohortEmpty: as `start_rollout`.
     """
     with transaction.atomic():
         if target.version.state == Version.State.YANKED:
             raise RolloutTarget(f"{target.version} was yanked: {target.version.yank_reason or 'no reason given'}")
-        rollout = Rollout.objects.create(
-            target=target, group=group, wait_for_delta_s=wait_for_delta_s, created_by=created_by
+        _check_live(target)
+        rollout = Rollout(target=target, group=group, wait_for_delta_s=wait_for_delta_s, created_by=created_by)
+        # An operator of a group reaches the devices that were put into it, and none that only says so.
+        rollout.by_fixed_attributes = group is not None and not operates_line(
+            actor, model=target.version.model_line.name
         )
-        detail = {"target": str(target), "group": group.name if group else None}
-        record_audit(actor=actor, action="open_rollout", subject=str(rollout.pk), detail=detail)
+        check_may_roll_out(actor=actor, rollout=rollout)
+        rollout.save(force_insert=True)
+        after = {
+            "state": rollout.state,
+            "target": str(target),
+            "group": group.name if group else None,
+            "wait_for_delta_s": wait_for_delta_s,
+        }
+        record_audit(actor=actor, action="open_rollout", subject=str(rollout.pk), after=after)
         if start:
             rollout = _start(actor, rollout)
     _after_start(rollout)
@@ -56,6 +71,7 @@ def start_rollout(*, actor: Actor, rollout: Rollout) -> Rollout:
     Raises:
         RolloutState: it is no draft.
         RolloutTarget: the target's version is not published.
+        NotSigned: the target is no longer in the signed targets metadata.
         CohortEmpty: no installation matches the group.
         RolloutOverlap: an installation of the cohort stands under another running or paused rollout.
     """
@@ -69,14 +85,18 @@ def start_rollout(*, actor: Actor, rollout: Rollout) -> Rollout:
 def _start(actor: Actor, rollout: Rollout) -> Rollout:
     line = _locked_line(rollout)
     rollout = _locked(rollout)
-    rollout.state = next_state(rollout.state, Verb.START)
+    check_may_roll_out(actor=actor, rollout=rollout)
+    before, rollout.state = rollout.state, next_state(rollout.state, Verb.START)
     _check_target(rollout.target)
     cohort = _locked_cohort(rollout, line)
-    rollout.forecast = _forecast(cost_of_variant(variant=rollout.target, group=rollout.group))
+    rollout.forecast = _forecast(
+        cost_of_variant(variant=rollout.target, group=rollout.group, fixed=rollout.by_fixed_attributes)
+    )
     rollout.started_at = timezone.now()
     rollout.save(update_fields=["state", "forecast", "started_at"])
     assign_target(rollout=rollout, installations=cohort)
-    record_audit(actor=actor, action="start_rollout", subject=str(rollout.pk), detail={"installations": len(cohort)})
+    detail = {"installations": len(cohort)}
+    tell_state_change(actor=actor, rollout=rollout, action="start_rollout", before=before, detail=detail)
     return rollout
 
 
@@ -100,6 +120,15 @@ def _locked(rollout: Rollout) -> Rollout:
 def _check_target(target: Variant) -> None:
     if target.version.state != Version.State.PUBLISHED:
         raise RolloutTarget(f"{target.version} is {target.version.state}; only a published version can be rolled out")
+    _check_live(target)
+
+
+def _check_live(target: Variant) -> None:
+    if not target.is_live:
+        raise NotSigned(
+            f"{target} is not in the signed targets metadata of {target.version.model_line.name}, so no device would install it;"
+            " its publisher signs it first"
+        )
 
 
 def _locked_cohort(rollout: Rollout, line: ModelLine) -> list[tuple[int, int | None]]:
@@ -108,7 +137,7 @@ def _locked_cohort(rollout: Rollout, line: ModelLine) -> list[tuple[int, int | N
     Raises:
         CohortEmpty, RolloutOverlap: see `start_rollout`.
     """
-    cohort = installations_in(model_line=line, group=rollout.group)
+    cohort = installations_in(model_line=line, group=rollout.group, fixed=rollout.by_fixed_attributes)
     locked: list[tuple[int, int | None]] = list(
         cohort.select_for_update(of=("self",), no_key=True).order_by("pk").values_list("pk", "current")
     )
@@ -150,7 +179,7 @@ def resume_rollout(*, actor: Actor, rollout: Rollout) -> Rollout:
 
     Raises:
         RolloutState: it is not paused.
-        RolloutTarget: the target was yanked meanwhile: no device would move. It can be aborted.
+        RolloutTarget, NotSigned: the target was yanked, or signed out, meanwhile: no device would move. It can be aborted.
     """
     rollout = _change_state(actor, rollout, Verb.RESUME)
     finish_completed([rollout.pk])
@@ -161,11 +190,12 @@ def resume_rollout(*, actor: Actor, rollout: Rollout) -> Rollout:
 @transaction.atomic
 def _change_state(actor: Actor, rollout: Rollout, verb: Verb) -> Rollout:
     rollout = _locked(rollout)
-    rollout.state = next_state(rollout.state, verb)
+    check_may_roll_out(actor=actor, rollout=rollout)
+    before, rollout.state = rollout.state, next_state(rollout.state, verb)
     if verb is Verb.RESUME:
         _check_target(rollout.target)
     rollout.save(update_fields=["state"])
-    record_audit(actor=actor, action=f"{verb}_rollout", subject=str(rollout.pk))
+    tell_state_change(actor=actor, rollout=rollout, action=f"{verb}_rollout", before=before)
     return rollout
 
 
@@ -180,7 +210,8 @@ def abort_rollout(*, actor: Actor, rollout: Rollout, roll_back: bool = False) ->
     """
     _locked_line(rollout)
     rollout = _locked(rollout)
-    rollout.state = next_state(rollout.state, Verb.ABORT)
+    check_may_roll_out(actor=actor, rollout=rollout)
+    before, rollout.state = rollout.state, next_state(rollout.state, Verb.ABORT)
     rollout.closed_at = timezone.now()
     rollout.roll_back = roll_back
     rollout.save(update_fields=["state", "closed_at", "roll_back"])
@@ -189,5 +220,5 @@ def abort_rollout(*, actor: Actor, rollout: Rollout, roll_back: bool = False) ->
     cleared = rollout.installations.exclude(pk__in=stays).update(target=None, updated_at=timezone.now())
     stepping_back = step_back(rollout=rollout, installations=rollout.installations.all()) if roll_back else 0
     detail = {"roll_back": roll_back, "cleared": cleared, "stepping_back": stepping_back}
-    record_audit(actor=actor, action="abort_rollout", subject=str(rollout.pk), detail=detail)
+    tell_state_change(actor=actor, rollout=rollout, action="abort_rollout", before=before, detail=detail)
     return rollout

@@ -141,6 +141,9 @@ class VariantRequestSerializer(serializers.Serializer[Any]):
     evaluations = EvaluationRequestSerializer(  # type: ignore[call-arg]  # the stubs lack max_length
         many=True, required=False, default=list, max_length=_MAX_EVALUATIONS
     )
+    recipe = serializers.JSONField(
+        allow_null=True, default=None, help_text="how it was made: an object by smallfleet-recipe/1, at most 64 kB"
+    )
     accept_over_budget = serializers.BooleanField(
         default=False, help_text="add it to a published version although a limit is broken"
     )
@@ -166,11 +169,12 @@ class VariantSerializer(serializers.ModelSerializer[Variant]):
     static_cost = serializers.JSONField(source="artifact.static_cost", allow_null=True)
     tolerances = ToleranceSerializer()
     evaluations = EvaluationSerializer(many=True)
+    recipe = serializers.JSONField(allow_null=True, help_text="how it was made; null where nobody said")
 
     class Meta:
         model = Variant
         fields = [
-            "name", "sha256", "size_bytes", "base_sha256", "tolerances", "static_cost", "evaluations", "created_at",
+            "name", "sha256", "size_bytes", "base_sha256", "tolerances", "static_cost", "evaluations", "recipe", "created_at",
         ]  # fmt: skip
 
 

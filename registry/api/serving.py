@@ -14,11 +14,13 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 
-from access.actors import Actor, actor_of
+from access.actors import Actor, Principal, actor_of
+from access.errors import NotFound
 from registry.errors import RangeNotSatisfiable, StoreUnavailable
 from registry.models import Artifact
 from registry.signals import artifact_served
 from registry.storage import Readable, store
+from registry.visibility import check_sees_line, sees_artifact
 
 BLOCK_BYTES = 64 * 1024
 ATTEMPT_HEADER = "Smallfleet-Attempt"
@@ -34,6 +36,34 @@ class TemporaryRedirect(HttpResponse):
     def __init__(self, address: str) -> None:
         # The address is good for minutes, so nobody may keep it.
         super().__init__(headers={"Location": address, "Cache-Control": "no-store"})
+
+
+def check_may_read(artifact: Artifact, request: Request) -> None:
+    """Let people pass only to artifacts of lines that they may see, and devices only to their own; the others do not exist for them.
+
+    Raises:
+        NotFound: it may not read this one.
+    """
+    reader = request.user
+    if isinstance(reader, Principal):
+        may_read = reader.may_read_artifact(artifact_id=artifact.pk, kind=artifact.kind)
+    else:
+        may_read = sees_artifact(actor_of(request), artifact)
+    if not may_read:
+        raise NotFound(f"there is no artifact {artifact.sha256}")
+
+
+def check_may_read_line(model: str, request: Request) -> None:
+    """Let people pass only to lines that they may see, and devices only to those that they may install.
+
+    Raises:
+        NotFound: it may not install this one.
+    """
+    reader = request.user
+    if not isinstance(reader, Principal):
+        check_sees_line(actor_of(request), model)
+    elif not reader.may_read_line(model):
+        raise NotFound(f"there is no model line {model!r}")
 
 
 def headers_answer(artifact: Artifact) -> HttpResponse:

@@ -16,14 +16,16 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from access.actors import actor_of
+from access.api.schema import problems
 from access.errors import InvalidInput, LengthRequired
 from access.models import Scope
 from access.permissions import requires, requires_by_method
+from access.throttles import by_device
 from registry import queries, services, uploads
 from registry.api import serializers, serving
-from registry.api.schema import problems
 from registry.deltas.queries import matrix_of, patches_of
 from registry.models import Artifact, ModelLine, Patch
+from registry.visibility import visible_lines
 
 _CREATED_OR_SAME = "201 when it is new, 200 when the same is there already."
 
@@ -46,6 +48,7 @@ class ArtifactView(APIView):
 
     parser_classes = []
     content_negotiation_class = OneForAll
+    throttle_classes = [by_device("artifacts")]
 
     def get_permissions(self) -> list[BasePermission]:
         if self.request.method == "PUT":
@@ -65,15 +68,15 @@ class ArtifactView(APIView):
             (206, "application/octet-stream"): OpenApiTypes.BINARY,
             304: None,
             307: OpenApiResponse(description="The object store serves the bytes at `Location`."),
-            **problems(404, 416, 503),
+            **problems(404, 416, 429, 503),
         },
     )
     def get(self, request: Request, sha256: str) -> HttpResponseBase:
-        return serving.artifact_answer(queries.get_artifact(sha256), request)
+        return serving.artifact_answer(_readable(sha256, request), request)
 
-    @extend_schema(responses={200: OpenApiResponse(description="The headers of GET."), **problems(404)})
+    @extend_schema(responses={200: OpenApiResponse(description="The headers of GET."), **problems(404, 429)})
     def head(self, request: Request, sha256: str) -> HttpResponseBase:
-        return serving.headers_answer(queries.get_artifact(sha256))
+        return serving.headers_answer(_readable(sha256, request))
 
     @extend_schema(
         description=_CREATED_OR_SAME,
@@ -98,6 +101,12 @@ class ArtifactView(APIView):
         return Response(serializers.ArtifactSerializer(artifact).data, status=201 if created else 200)
 
 
+def _readable(sha256: str, request: Request) -> Artifact:
+    artifact = queries.get_artifact(sha256)
+    serving.check_may_read(artifact, request)
+    return artifact
+
+
 def _content_length(request: Request) -> int:
     announced = request.META.get("CONTENT_LENGTH")
     if not announced:
@@ -111,14 +120,15 @@ class ModelsView(GenericAPIView[Any]):
     """Model lines."""
 
     permission_classes = [requires_by_method(Scope.READ, Scope.PUBLISH)]
-    queryset = ModelLine.objects.order_by("name")
+    queryset = ModelLine.objects.none()  # tells the OpenAPI generator the model
     serializer_class = serializers.ModelLineSummarySerializer
 
     @extend_schema(
         operation_id="models_list", responses={200: serializers.ModelLineSummarySerializer(many=True), **problems()}
     )
     def get(self, request: Request) -> Response:
-        summaries = queries.summaries(self.paginate_queryset(self.get_queryset()) or [])
+        lines = visible_lines(actor_of(request)).order_by("name")
+        summaries = queries.summaries(self.paginate_queryset(lines) or [])
         return self.get_paginated_response(serializers.ModelLineSummarySerializer(summaries, many=True).data)
 
     @extend_schema(
@@ -139,7 +149,9 @@ class ModelView(APIView):
 
     @extend_schema(responses={200: serializers.ModelLineDetailSerializer, **problems(404)})
     def get(self, request: Request, model: str) -> Response:
-        return Response(serializers.ModelLineDetailSerializer(queries.line_with_versions(model)).data)
+        return Response(
+            serializers.ModelLineDetailSerializer(queries.line_with_versions(model, actor=actor_of(request))).data
+        )
 
 
 class BudgetView(APIView):
@@ -149,7 +161,9 @@ class BudgetView(APIView):
 
     @extend_schema(responses={200: serializers.BudgetSerializer, **problems(404)})
     def get(self, request: Request, model: str) -> Response:
-        return Response(serializers.BudgetSerializer(queries.budget_of(queries.get_model_line(model))).data)
+        return Response(
+            serializers.BudgetSerializer(queries.budget_of(queries.get_model_line(model, actor=actor_of(request)))).data
+        )
 
     @extend_schema(
         request=serializers.BudgetRequestSerializer,
@@ -157,7 +171,7 @@ class BudgetView(APIView):
     )
     def put(self, request: Request, model: str) -> Response:
         wish = _valid(serializers.BudgetRequestSerializer(data=request.data))
-        line = queries.get_model_line(model)
+        line = queries.get_model_line(model, actor=actor_of(request))
         budget = services.set_budget(actor=actor_of(request), model_line=line, **wish)
         return Response(serializers.BudgetSerializer(budget).data)
 
@@ -169,7 +183,9 @@ class VersionView(APIView):
 
     @extend_schema(responses={200: serializers.VersionSerializer, **problems(404)})
     def get(self, request: Request, model: str, version: str) -> Response:
-        return Response(serializers.VersionSerializer(queries.get_version(model, version)).data)
+        return Response(
+            serializers.VersionSerializer(queries.get_version(model, version, actor=actor_of(request))).data
+        )
 
     @extend_schema(
         description=_CREATED_OR_SAME,
@@ -182,7 +198,7 @@ class VersionView(APIView):
     )
     def put(self, request: Request, model: str, version: str) -> Response:
         wish = _valid(serializers.VersionRequestSerializer(data=request.data))
-        line = queries.get_model_line(model)
+        line = queries.get_model_line(model, actor=actor_of(request))
         row, created = services.create_version(actor=actor_of(request), model_line=line, version=version, **wish)
         return Response(serializers.VersionSerializer(row).data, status=201 if created else 200)
 
@@ -206,7 +222,10 @@ class VariantView(APIView):
         wish = serializers.VariantRequestSerializer(data=request.data)
         wish.is_valid(raise_exception=True)
         row, created = services.add_variant(
-            actor=actor_of(request), version=queries.get_version(model, version), name=name, **wish.wanted()
+            actor=actor_of(request),
+            version=queries.get_version(model, version, actor=actor_of(request)),
+            name=name,
+            **wish.wanted(),
         )
         return Response(serializers.VariantSerializer(row).data, status=201 if created else 200)
 
@@ -229,7 +248,9 @@ class EvaluationsView(APIView):
         wish = serializers.EvaluationRequestSerializer(data=request.data)
         wish.is_valid(raise_exception=True)
         row, created = services.add_evaluation(
-            actor=actor_of(request), variant=queries.get_variant(model, version, variant), measured=wish.measured()
+            actor=actor_of(request),
+            variant=queries.get_variant(model, version, variant, actor=actor_of(request)),
+            measured=wish.measured(),
         )
         return Response(serializers.EvaluationSerializer(row).data, status=201 if created else 200)
 
@@ -245,7 +266,9 @@ class PublishView(APIView):
     )
     def post(self, request: Request, model: str, version: str) -> Response:
         wish = _valid(serializers.PublishRequestSerializer(data=request.data))
-        row = services.publish_version(actor=actor_of(request), version=queries.get_version(model, version), **wish)
+        row = services.publish_version(
+            actor=actor_of(request), version=queries.get_version(model, version, actor=actor_of(request)), **wish
+        )
         return Response(serializers.VersionSerializer(row).data)
 
 
@@ -255,11 +278,14 @@ class YankView(APIView):
     permission_classes = [requires(Scope.PUBLISH)]
 
     @extend_schema(
-        request=serializers.YankRequestSerializer, responses={200: serializers.VersionSerializer, **problems(400, 404)}
+        request=serializers.YankRequestSerializer,
+        responses={200: serializers.VersionSerializer, **problems(400, 404, 409)},
     )
     def post(self, request: Request, model: str, version: str) -> Response:
         wish = _valid(serializers.YankRequestSerializer(data=request.data))
-        row = services.yank_version(actor=actor_of(request), version=queries.get_version(model, version), **wish)
+        row = services.yank_version(
+            actor=actor_of(request), version=queries.get_version(model, version, actor=actor_of(request)), **wish
+        )
         return Response(serializers.VersionSerializer(row).data)
 
 
@@ -275,8 +301,9 @@ class DeltasView(GenericAPIView[Any]):
         responses={200: serializers.MatrixCellSerializer(many=True), **problems(404)},
     )
     def get(self, request: Request, model: str) -> Response:
-        patches = self.paginate_queryset(patches_of(queries.get_model_line(model))) or []
-        return self.get_paginated_response(serializers.MatrixCellSerializer(matrix_of(patches), many=True).data)
+        patches = self.paginate_queryset(patches_of(queries.get_model_line(model, actor=actor_of(request)))) or []
+        cells = matrix_of(patches, actor=actor_of(request))
+        return self.get_paginated_response(serializers.MatrixCellSerializer(cells, many=True).data)
 
 
 def _valid(serializer: Any) -> dict[str, Any]:

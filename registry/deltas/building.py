@@ -16,6 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.db import DatabaseError, connections
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
@@ -164,8 +165,13 @@ def _encode(base: Path | None, target: Path, staged: Staged, patch: Patch) -> Bu
         memory_bytes=_ENCODE_BASE_BYTES + _ENCODE_TIMES * plain_bytes,
         timeout_s=ENCODE_TIMEOUT_S,
         file_bytes=patch.target.size_bytes * 2 + _PATCH_EXTRA_BYTES,
+        sandbox_required=settings.SMALLFLEET_SANDBOX_REQUIRED,
     )
-    proving = Limits(memory_bytes=_VERIFY_BYTES, timeout_s=VERIFY_TIMEOUT_S)
+    proving = Limits(
+        memory_bytes=_VERIFY_BYTES,
+        timeout_s=VERIFY_TIMEOUT_S,
+        sandbox_required=settings.SMALLFLEET_SANDBOX_REQUIRED,
+    )
     base_argument = str(base.resolve()) if base else "-"
     patch_path = str(staged.path.resolve())
     files = [base_argument, str(target.resolve()), patch_path]

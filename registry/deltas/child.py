@@ -11,26 +11,28 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.confine import confine
+from registry.children import limit_itself, shut_in
 
 
 def main(told: str, task: str, *arguments: str) -> None:
     """Do one task."""
-    confine(**json.loads(told))
-    answer = _make(*arguments) if task == "make" else _verify(*arguments)
+    limit_itself(told)
+    answer = _make(told, *arguments) if task == "make" else _verify(told, *arguments)
     sys.stdout.write(json.dumps(answer))
 
 
-def _make(base: str, target: str, patch: str, effort: str) -> dict[str, Any]:
+def _make(told: str, base: str, target: str, patch: str, effort: str) -> dict[str, Any]:
     from delta.encoder import Effort, encode
 
+    shut_in(told, readable=_files(base, target), writable=[Path(patch).parent])
     report = encode(_path(base), Path(target), Path(patch), effort=Effort(effort) if effort else None)
     return {"effort": str(report.effort)}
 
 
-def _verify(base: str, patch: str) -> dict[str, Any]:
+def _verify(told: str, base: str, patch: str) -> dict[str, Any]:
     from delta import decoder
 
+    shut_in(told, readable=_files(base, patch))
     info = decoder.read_info(Path(patch))
     decoder.verify(_path(base), Path(patch))
     with Path(patch).open("rb") as file:
@@ -42,6 +44,10 @@ def _verify(base: str, patch: str) -> dict[str, Any]:
         "sha256": patch_sha256,
         "size_bytes": info.patch_bytes,
     }
+
+
+def _files(*arguments: str) -> list[Path]:
+    return [path for path in map(_path, arguments) if path is not None]
 
 
 def _path(argument: str) -> Path | None:

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 
 from django.db.models import Q, QuerySet
 
+from access.actors import Actor
 from registry.models import Artifact, ModelLine, Patch, Variant
+from registry.visibility import line_condition
 
 _PENDING = (Patch.State.WANTED, Patch.State.BUILDING)
 _ORDER = {"delta": 0, "packed": 1, "raw": 2}
@@ -116,10 +118,12 @@ def patches_of(model_line: ModelLine) -> QuerySet[Patch]:
     return patches.order_by("-target_id", "base_id", "patch_format")
 
 
-def matrix_of(patches: Iterable[Patch]) -> list[MatrixCell]:
-    """The patches with the names of what lies at both ends; one more query."""
+def matrix_of(patches: Iterable[Patch], *, actor: Actor) -> list[MatrixCell]:
+    """The patches with the names of what lies at both ends, as far as the actor may see those; one more query."""
     rows = list(patches)
-    names = _variant_names({patch.target_id for patch in rows} | {patch.base_id for patch in rows if patch.base_id})
+    names = _variant_names(
+        actor, {patch.target_id for patch in rows} | {patch.base_id for patch in rows if patch.base_id}
+    )
     return [
         MatrixCell(patch, _side(patch.base, names) if patch.base else None, _side(patch.target, names))
         for patch in rows
@@ -130,9 +134,10 @@ def _side(artifact: Artifact, names: Mapping[int, Sequence[str]]) -> MatrixArtif
     return MatrixArtifact(artifact.sha256, artifact.size_bytes, tuple(names.get(artifact.pk, ())))
 
 
-def _variant_names(artifact_ids: Collection[int]) -> dict[int, list[str]]:
+def _variant_names(actor: Actor, artifact_ids: Collection[int]) -> dict[int, list[str]]:
     names: dict[int, list[str]] = {}
-    variants = Variant.objects.filter(artifact__in=artifact_ids).select_related("version__model_line").order_by("id")
+    seen = Variant.objects.filter(line_condition(actor, "version__model_line"), artifact__in=artifact_ids)
+    variants = seen.select_related("version__model_line").order_by("id")
     for variant in variants:
         names.setdefault(variant.artifact_id, []).append(str(variant))
     return names

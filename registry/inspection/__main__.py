@@ -6,20 +6,23 @@
 import json
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
-from benchmarks.confine import confine
+from registry.children import limit_itself, shut_in
 
 
 def main(told: str, kind: str, path: str) -> None:
     """Look at one file and say what it is."""
-    confine(**json.loads(told))
+    limit_itself(told)
     from pathlib import Path
 
     from registry.inspection.errors import FileRefused
 
+    describe = _describer(kind)
+    shut_in(told, readable=[Path(path)])
     try:
-        answer: dict[str, Any] = {"description": _describe(kind, Path(path))}
+        answer: dict[str, Any] = {"description": describe(Path(path))}
     except FileRefused as refused:
         answer = {"refused": str(refused)[:2000]}
     sys.stdout.write(json.dumps(answer))
@@ -27,14 +30,15 @@ def main(told: str, kind: str, path: str) -> None:
     os._exit(0)
 
 
-def _describe(kind: str, path: Any) -> dict[str, Any]:
+def _describer(kind: str) -> Callable[[Any], dict[str, Any]]:
+    """What describes files of this kind, with everything it imports."""
     if kind == "model":
         from registry.inspection.model import describe_model
 
-        return describe_model(path)
+        return describe_model
     from registry.inspection.samples import describe_samples
 
-    return describe_samples(path)
+    return describe_samples
 
 
 if __name__ == "__main__":

@@ -41,7 +41,11 @@ def inspect_samples(path: Path) -> dict[str, Any]:
 
 
 def _inspect(kind: str, path: Path, memory_bytes: int, refusal: type[ArtifactRefused]) -> dict[str, Any]:
-    limits = Limits(memory_bytes=memory_bytes, timeout_s=settings.SMALLFLEET_INSPECTION_TIMEOUT_S)
+    limits = Limits(
+        memory_bytes=memory_bytes,
+        timeout_s=settings.SMALLFLEET_INSPECTION_TIMEOUT_S,
+        sandbox_required=settings.SMALLFLEET_SANDBOX_REQUIRED,
+    )
     try:
         with _CHECKS_AT_ONCE:
             answer = json.loads(run_child(_CHILD, [kind, str(path.resolve())], limits=limits))

@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from access import strict_json
 from registry.errors import ContractInvalid
 
 SCHEMA_PATH = Path(__file__).resolve().parent.parent / "schemas" / "contract-1.json"
@@ -24,9 +25,9 @@ def parse_contract(encoded: bytes) -> dict[str, Any]:
         ContractInvalid: it is not UTF-8 JSON of the schema, or names a thing twice.
     """
     try:
-        contract = json.loads(encoded.decode())
-    except (ValueError, RecursionError) as error:
-        raise ContractInvalid(f"this is no JSON: {str(error)[:300]}") from error
+        contract = strict_json.parse(encoded)
+    except strict_json.NotStrict as error:
+        raise ContractInvalid(f"this is no JSON: {error}") from error
     errors = [
         {"field": ".".join(map(str, error.absolute_path)), "message": error.message[:300]}
         for error in sorted(_validator().iter_errors(contract), key=lambda error: list(map(str, error.absolute_path)))[

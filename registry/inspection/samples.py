@@ -5,7 +5,9 @@ and perhaps `labels`, all with the same first axis, which counts the samples.
 """
 
 import zipfile
+import zlib
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -17,6 +19,9 @@ MAX_PLAIN_BYTES = 512 * 1024**2
 MAX_RATIO = 200
 """Plain bytes per packed byte. Deflate reaches 1032 on zeros; samples of real data stay far below this."""
 _RATIO_FREE_BYTES = 1024**2
+_COMPRESSIONS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+"""What numpy writes; LZMA and bzip2 would take memory that the file chooses."""
+MAX_DIMENSIONS = 32
 _SUFFIX = ".npy"
 _READ_BYTES = 1024**2
 
@@ -39,6 +44,7 @@ def describe_samples(path: Path) -> dict[str, Any]:
         ValueError,
         NotImplementedError,
         RuntimeError,
+        zlib.error,
     ) as error:
         raise FileRefused(f"this is no readable .npz file: {str(error)[:300]}") from error
     return {"samples": _count(arrays), "arrays": arrays}
@@ -47,6 +53,8 @@ def describe_samples(path: Path) -> dict[str, Any]:
 def _check_sizes(members: list[zipfile.ZipInfo], file_bytes: int) -> None:
     if len(members) > MAX_MEMBERS:
         raise FileRefused(f"{len(members)} arrays, at most {MAX_MEMBERS} are accepted")
+    if any(member.compress_type not in _COMPRESSIONS for member in members):
+        raise FileRefused("an array is packed in a way that is not read; save with numpy.savez or savez_compressed")
     plain_bytes = sum(member.file_size for member in members)
     if plain_bytes > MAX_PLAIN_BYTES or plain_bytes > max(_RATIO_FREE_BYTES, MAX_RATIO * file_bytes):
         raise FileRefused(
@@ -69,6 +77,10 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> dict[str, Any]:
         shape, dtype = _header(file)
         if dtype.hasobject:
             raise FileRefused(f"{member.filename[:100]!r} holds Python objects, which are not accepted")
+        if len(shape) > MAX_DIMENSIONS:
+            raise FileRefused(
+                f"{member.filename[:100]!r} has {len(shape)} dimensions, at most {MAX_DIMENSIONS} are accepted"
+            )
         count = int(np.prod(shape, dtype=object))
         read = 0
         while chunk := file.read(_READ_BYTES):
@@ -83,7 +95,10 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in readers:
         raise FileRefused(f"npy format version {version} is not read; save with numpy.savez")
-    shape, _, dtype = readers[version](file)
+    try:
+        shape, _, dtype = readers[version](file)
+    except (SyntaxError, TokenError) as error:  # numpy reads the header as Python's literals
+        raise FileRefused(f"the header of an array cannot be read: {str(error)[:100]}") from error
     return shape, dtype
 
 

@@ -70,6 +70,12 @@ def test_nul_in_an_address_is_refused_and_no_defect(address: str) -> None:
     assert_problem(api_as("admin").get(f"/api/v1/{address}"), 400, "invalid-input")
 
 
+@pytest.mark.parametrize("path", ["/", "/api/v1/whoami"])
+def test_nul_in_a_cookie_is_refused_and_no_defect(path: str) -> None:
+    answer = Client().get(path, headers={"cookie": 'sessionid="abcdefgh\\000"'})
+    assert_problem(answer, 400, "invalid-input")
+
+
 def test_unknown_url_without_api_is_a_problem_for_programs_and_a_page_for_people() -> None:
     assert_problem(Client().get("/nowhere"), 404, "not-found")
     page = Client().get("/nowhere", HTTP_ACCEPT="text/html")

@@ -7,10 +7,12 @@ from django.core.management import call_command
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from access.actors import SYSTEM
-from access.errors import TokenScopeInvalid
+from access.actors import SYSTEM, Actor
+from access.errors import TokenScopeInvalid, Unauthenticated
+from access.grants import EVERYTHING, GrantSpec
 from access.models import ROLE_SCOPES, ApiToken, AuditRecord, Role, Scope
-from access.services import create_token
+from access.people import set_grants
+from access.services import create_token, end_token
 from tests.factories.people import api_as, make_person, token_of
 
 pytestmark = pytest.mark.django_db
@@ -76,8 +78,8 @@ def test_token_ends_no_token_that_may_do_more_than_itself() -> None:
 def test_demoted_owner_takes_the_scope_from_the_token() -> None:
     person = make_person("publisher")
     client = client_with(token_of(person))
-    person.membership.role = "viewer"
-    person.membership.save(update_fields=["role"])
+    make_person("admin")  # somebody stays
+    set_grants(actor=SYSTEM, user=person, grants=[GrantSpec(Role.VIEWER)])
     assert client.get("/api/v1/whoami").json()["scopes"] == ["read"]
 
 
@@ -90,6 +92,30 @@ def test_revoked_token_ends_at_once_and_twice_is_harmless() -> None:
     assert other.delete(f"/api/v1/tokens/{token.id}").status_code == 204
     assert client_with(secret).get("/api/v1/whoami").status_code == 401
     assert AuditRecord.objects.filter(action="revoke_token").count() == 1
+
+
+def test_token_ends_with_the_one_that_it_was_made_with() -> None:
+    person = make_person("admin")
+    stolen, again = client_with(token_of(person)), {"name": "x", "scopes": ["read"]}
+    made = stolen.post("/api/v1/tokens", again, format="json").json()
+    grandchild = client_with(made["token"]).post("/api/v1/tokens", again, format="json").json()["token"]
+    others = client_with(token_of(person))
+    (first,) = ApiToken.objects.filter(made__id=made["id"])
+    assert others.delete(f"/api/v1/tokens/{first.pk}").status_code == 204
+    for client in (stolen, client_with(made["token"]), client_with(grandchild)):
+        assert client.get("/api/v1/whoami").status_code == 401
+    assert others.get("/api/v1/whoami").status_code == 200
+    assert AuditRecord.objects.filter(action="revoke_token").count() == 3
+
+
+def test_token_that_ends_while_it_asks_makes_none() -> None:
+    person = make_person("admin")
+    token_of(person)
+    token = ApiToken.objects.get()
+    actor = Actor("token", str(token.pk), "late", (EVERYTHING,))
+    end_token(actor=SYSTEM, token=token)
+    with pytest.raises(Unauthenticated):
+        create_token(actor=actor, user=person, name="x", scopes=["read"])
 
 
 def test_token_of_somebody_else_is_not_found() -> None:
@@ -139,3 +165,64 @@ def test_every_change_is_recorded() -> None:
 
 def test_no_migration_is_missing() -> None:
     call_command("makemigrations", "--check", "--dry-run", verbosity=0)
+
+
+# --- Narrowed to model lines and groups -----------------------------------------------------------------------------
+
+
+def permits_of(secret: str) -> list[dict[str, object]]:
+    permits: list[dict[str, object]] = client_with(secret).get("/api/v1/whoami").json()["permits"]
+    return permits
+
+
+def test_token_has_of_its_owners_grants_what_lies_within_it() -> None:
+    person = make_person("publisher viewer:kws operator@berlin")
+    assert permits_of(token_of(person, "read", "operate", lines=("digits",))) == [
+        {"scopes": ["operate", "read"], "model_line": "digits", "group": "berlin"},
+        {"scopes": ["read"], "model_line": "digits", "group": None},
+    ]
+    assert permits_of(token_of(person, "publish", lines=("digits",))) == [
+        {"scopes": ["publish"], "model_line": "digits", "group": None}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("grants", "wish", "said"),
+    [
+        ("viewer:digits", {"scopes": ["read"], "model_lines": ["kws"]}, "model lines: kws"),
+        ("viewer@berlin", {"scopes": ["read"], "groups": ["berlin", "lyon"]}, "groups: lyon"),
+        ("operator:digits viewer:kws", {"scopes": ["operate"], "model_lines": ["kws"]}, "scopes: operate"),
+        ("publisher", {"scopes": ["publish"], "groups": ["berlin"]}, "scopes: publish"),
+        ("admin", {"scopes": ["administer"], "model_lines": ["digits"]}, "scopes: administer"),
+    ],
+)
+def test_token_beyond_its_owners_grants_is_not_made(grants: str, wish: dict[str, object], said: str) -> None:
+    answer = api_as(grants, "berta").post("/api/v1/tokens", {"name": "x", **wish}, format="json")
+    assert (answer.status_code, answer.json()["type"]) == (400, "urn:smallfleet:problem:token-scope-invalid")
+    assert said in answer.json()["detail"]
+    assert ApiToken.objects.count() == 1
+
+
+def test_narrowed_token_makes_only_such_as_are_as_narrow() -> None:
+    person = make_person("operator")
+    client = client_with(token_of(person, lines=("digits",), groups=("berlin",)))
+    made = client.post("/api/v1/tokens", {"name": "x", "scopes": ["operate"]}, format="json").json()
+    assert (made["model_lines"], made["groups"]) == (["digits"], ["berlin"])
+    wider = {"name": "x", "scopes": ["operate"], "groups": ["lyon"]}
+    assert client.post("/api/v1/tokens", wider, format="json").status_code == 400
+
+
+def test_narrowed_token_ends_no_wider_one() -> None:
+    person = make_person("operator")
+    token_of(person, "read", lines=("digits",))
+    wider = ApiToken.objects.get()
+    for narrow, status in ((("digits",), 204), (("kws",), 403)):
+        assert client_with(token_of(person, lines=narrow)).delete(f"/api/v1/tokens/{wider.pk}").status_code == status
+
+
+def test_grant_that_is_taken_takes_its_part_of_the_token() -> None:
+    make_person("admin")
+    person = make_person("operator:digits operator:kws")
+    secret = token_of(person)
+    set_grants(actor=SYSTEM, user=person, grants=[GrantSpec(Role.OPERATOR, "kws")])
+    assert permits_of(secret) == [{"scopes": ["operate", "read"], "model_line": "kws", "group": None}]

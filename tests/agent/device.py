@@ -19,9 +19,11 @@ from agent.layout import Layout
 from agent.loop import Agent, Outcome
 from agent.outbox import Outbox
 from agent.store import Store
+from agent.trust import pins
 from agent.wire import Blob, Offer, Target, Tolerances, Way
 from tests.agent.models import Release
-from tests.agent.standin import CREDENTIAL, StandIn, sha256
+from tests.agent.repository import signed_target
+from tests.agent.standin import CREDENTIAL, ENROLLMENT_TOKEN, StandIn, sha256
 
 MODEL = "digits"
 PROCESS_TIMEOUT_S = 60
@@ -70,10 +72,27 @@ class Device:
             f'server = "{self.server.url}"\nstate_dir = "{self.layout.root}"\nname = "gate-7"\ndevice_class = "pi5"\n'
             f"models = {json.dumps(models)}\n{head}\n{bench}{policy}{tail}"
         )
+        if self.layout.identity.exists():
+            self.pin(*models)
 
     def enroll(self) -> None:
         disk.make_directories(self.layout.root)
         document = {"server": self.server.url, "device_id": str(uuid.uuid4()), "credential": CREDENTIAL}
+        disk.replace_file(self.layout.identity, json.dumps(document).encode(), mode=0o600)
+        self.pin(*(self.config.models if self.config_file.exists() else (MODEL,)))
+
+    @property
+    def token(self) -> str:
+        """What a person types in: the token with the pins of all configured lines."""
+        return pins.compose(ENROLLMENT_TOKEN, self._pins(*self.config.models))
+
+    def _pins(self, *models: str) -> dict[str, str]:
+        return {model: sha256(self.server.line(model).roots[0].encode()) for model in models}
+
+    def pin(self, *models: str) -> None:
+        """Know the digest of each line's first root, as from an enrollment token."""
+        document = json.loads(self.layout.identity.read_bytes())
+        document["pins"] = self._pins(*models)
         disk.replace_file(self.layout.identity, json.dumps(document).encode(), mode=0o600)
 
     def preinstall(self, release: Release, *, version: str = "0.9.0", model: str = MODEL) -> None:
@@ -94,9 +113,12 @@ class Device:
         """The agent in this process."""
         config = self.config
         outbox = Outbox(self.layout.outbox)
-        client = identity.make_client(config, credential=identity.read(self.layout).credential)
+        known = identity.read(self.layout)
+        client = identity.make_client(config, credential=known.credential)
         with Store(self.layout, config.models, outbox) as store:
-            yield Agent(config, self.layout, store, outbox, client, self.clock)
+            yield Agent(
+                config, self.layout, store, outbox, client, self.clock, identity.Credential(self.layout, client, known)
+            )
 
     def cycle(self) -> Outcome:
         """One cycle of a fresh agent in this process."""
@@ -140,7 +162,7 @@ def entry(
     patches: tuple[dict[str, Any], ...] = (),
     **policy: Any,
 ) -> dict[str, Any]:
-    """Put a release on the server; the entry of a poll answer that asks for it."""
+    """Put a release on the server, signed by its publisher; the entry of a poll answer that asks for it."""
     target = {
         "version": version,
         "variant": "fp32",
@@ -149,6 +171,7 @@ def entry(
         "sample_set": server.add(release.samples) if with_samples else None,
         "tolerances": {"atol": 1e-3, "rtol": 1e-3, "min_agreement": None},
     }
+    server.line(model).publish(signed_target(model, target))
     raw = {"way": "raw", "sha256": target["sha256"], "size_bytes": target["size_bytes"]}
     return {
         "model": model,

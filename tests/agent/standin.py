@@ -1,5 +1,6 @@
 """A small server that speaks docs/wire.md to an agent over real loopback HTTP, and misbehaves on request."""
 
+import gzip
 import hashlib
 import json
 import ssl
@@ -13,6 +14,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
+
+from tests.agent.repository import Repository
 
 CREDENTIAL = "sfd_" + "c" * 43
 ENROLLMENT_TOKEN = "sfe_" + "e" * 43
@@ -49,13 +53,23 @@ class StandIn:
     repeated: int = 0
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
+    # Questions for signed metadata, apart, since few tests are about them.
+    seen_news: list[Seen] = field(default_factory=list)
+    enrolled: list[dict[str, Any]] = field(default_factory=list)
     problems: dict[str, tuple[int, str]] = field(default_factory=dict)
     retry_after_s: int | None = None
     misbehave: deque[Callable[["Handler", bytes], None]] = field(default_factory=deque)
+    # What an enrolled device may say; as the server does, it forgets the first with the first use of the second.
+    credentials: list[str] = field(default_factory=lambda: [sha256(CREDENTIAL.encode())])
+    wants_rotation: bool = False
     # The same for the next polls.
     take_over_polls: deque[Callable[["Handler", bytes], None]] = field(default_factory=deque)
     poll_body: bytes | None = None
     refuse_events: set[str] = field(default_factory=set)
+    # The signed metadata of each line, made when the first target of the line is added.
+    lines: dict[str, Repository] = field(default_factory=dict)
+    # The same as `misbehave` for the next questions for news.
+    take_over_news: deque[Callable[["Handler", bytes], None]] = field(default_factory=deque)
     # Of each TLS connection, whether it took up an earlier session.
     resumed: list[bool] = field(default_factory=list)
 
@@ -67,6 +81,10 @@ class StandIn:
         """Store an artifact; its digest and size as the wire names them."""
         self.artifacts[sha256(content)] = content
         return {"sha256": sha256(content), "size_bytes": len(content)}
+
+    def line(self, model: str) -> Repository:
+        """The signed metadata of a model line."""
+        return self.lines.setdefault(model, Repository(model))
 
     def kinds(self, attempt: str | None = None) -> list[str]:
         """The kinds of the accepted events in the order of their numbers."""
@@ -97,12 +115,15 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._route("POST")
 
+    def do_PUT(self) -> None:
+        self._route("PUT")
+
     def answer(self, status: int, content: bytes = b"", **headers: str) -> None:
         """Send a whole answer."""
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
-        if status != 304:
+        if status not in (204, 304):
             self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
@@ -145,7 +166,8 @@ class Handler(BaseHTTPRequestHandler):
     def _route(self, method: str) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self.state.seen.append(Seen(method, self.path, headers, body))
+        seen = self.state.seen_news if "/metadata/news" in self.path else self.state.seen
+        seen.append(Seen(method, self.path, headers, body))
         path = self.path.removeprefix("/api/v1/")
         for prefix, (status, slug) in self.state.problems.items():
             if path.startswith(prefix):
@@ -154,26 +176,58 @@ class Handler(BaseHTTPRequestHandler):
                 return
         if path == "enroll":
             self._enroll(json.loads(body))
-        elif headers.get("authorization") != f"Bearer {CREDENTIAL}":
+        elif not self._is_known(headers.get("authorization", "")):
             self.problem(401, "unauthenticated")
+        elif path == "credential":
+            self.state.credentials[1:] = [json.loads(body)["next_sha256"]]
+            self.answer(204)
         elif path == "poll":
             self._poll(method, body)
         elif path.startswith("artifacts/sha256/"):
             self._artifact(path.removeprefix("artifacts/sha256/"))
+        elif path.startswith("models/"):
+            self._news(path)
         elif path in ("events", "reports"):
             self._take(path, json.loads(body)[path])
         else:
             self.problem(404, "not-found")
 
+    def _news(self, path: str) -> None:
+        """`models/<line>/metadata/news?root=…`, gzip where it is taken, as the server does."""
+        name, _, query = path.removeprefix("models/").partition("/metadata/news?")
+        if name not in self.state.lines:
+            self.problem(404, "no-trust")
+            return
+        known = {role: int(version) for role, version in parse_qsl(query)}
+        document = self.state.lines[name].news(**known)
+        content = json.dumps(document).encode()
+        if self.state.take_over_news:
+            self.state.take_over_news.popleft()(self, content)
+        elif document == {"roots": []}:
+            self.answer(204)
+        elif "gzip" in self.headers.get("Accept-Encoding", ""):
+            self.answer(200, gzip.compress(content), Content_Type="application/json", Content_Encoding="gzip")
+        else:
+            self.answer(200, content, Content_Type="application/json")
+
+    def _is_known(self, authorization: str) -> bool:
+        presented = sha256(authorization.removeprefix("Bearer ").encode())
+        if presented not in self.state.credentials:
+            return False
+        if presented != self.state.credentials[0]:
+            self.state.credentials, self.state.wants_rotation = [presented], False
+        return True
+
     def _enroll(self, document: dict[str, Any]) -> None:
-        if document["token"] != ENROLLMENT_TOKEN:
+        self.state.enrolled.append(document)
+        if document.get("token") not in (None, ENROLLMENT_TOKEN):
             self.problem(403, "enrollment-refused")
             return
         granted = {
             "device_id": str(uuid.uuid4()),
             "credential": CREDENTIAL,
             "poll_after_s": 60,
-            "trusted_root_sha256": None,
+            "approved": "token" in document,
         }
         self.answer_json(granted, 201)
 
@@ -189,12 +243,20 @@ class Handler(BaseHTTPRequestHandler):
         if self.state.said is None:
             self.problem(409, "say-first")
             return
-        covered = json.dumps([self.state.entries, self.state.said]).encode()
+        entries = [
+            self.state.lines[one["model"]].versioned(one) if one["model"] in self.state.lines else one
+            for one in self.state.entries
+        ]
+        covered = json.dumps([entries, self.state.said]).encode()
         etag = f'"{sha256(covered)[:16]}"'
-        if method == "GET" and self.headers.get("If-None-Match") == etag:
+        if method == "GET" and not self.state.wants_rotation and self.headers.get("If-None-Match") == etag:
             self.answer(304, ETag=etag)
             return
-        self.answer_json({"poll_after_s": self.state.poll_after_s, "installations": self.state.entries}, ETag=etag)
+        answer = {"poll_after_s": self.state.poll_after_s, "installations": entries}
+        if self.state.wants_rotation:
+            self.answer_json({**answer, "rotate_credential": True})
+        else:
+            self.answer_json(answer, ETag=etag)
 
     def _artifact(self, digest: str) -> None:
         content = self.state.artifacts.get(digest)

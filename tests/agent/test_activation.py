@@ -88,7 +88,7 @@ def test_model_that_failed_here_is_tried_again_in_another_rollout(device: Device
     ask_for(server)
     device.cycle()
     device.configure(hooks(health="true"))
-    server.entries = [entry(server, NEW, version="1.1.0", rollout="6f8f57715090da2632453988d9a1501b")]
+    server.entries = [entry(server, NEW, version="1.1.0", rollout="6f8f5771-5090-da26-3245-3988d9a1501b")]
     assert device.cycle().exit_code == 0
     assert device.served() == NEW.model
 

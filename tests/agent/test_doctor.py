@@ -124,7 +124,7 @@ def test_what_the_server_answers(
 def test_device_that_the_server_revoked_is_told_how_to_enroll_anew(device: Device, server: StandIn) -> None:
     server.problems["poll"] = (401, "unauthenticated")
     advice = links(device)["credentials"].advice
-    assert advice == f"remove {device.layout.identity}, then: smallfleet agent enroll --token TOKEN"
+    assert advice == f"remove {device.layout.identity}, then: smallfleet agent enroll --token-file FILE"
 
 
 def test_server_that_is_no_http(device: Device) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -243,11 +244,7 @@ def test_real_agent_waits_for_a_busy_device_says_so_and_goes_on(device: Device, 
 
 def big(server: StandIn) -> dict[str, Any]:
     """An entry whose artifact is larger than a day's budget; what is in it does not matter here."""
-    wanted = entry(server, OLD, with_samples=False)
-    blob = server.add(BIG)
-    wanted["target"] |= blob
-    wanted["ways"] = [{"way": "raw", **blob}]
-    return wanted
+    return entry(server, replace(OLD, model=BIG), with_samples=False)
 
 
 def test_download_larger_than_a_days_budget_goes_on_the_next_day(device: Device, server: StandIn) -> None:
@@ -274,11 +271,7 @@ def test_download_larger_than_a_days_budget_goes_on_the_next_day(device: Device,
 
 def test_download_stops_when_the_night_ends_and_keeps_what_came(device: Device, server: StandIn) -> None:
     huge = BIG * 10
-    blob = server.add(huge)
-    wanted = entry(server, OLD, with_samples=False)
-    wanted["target"] |= blob
-    wanted["ways"] = [{"way": "raw", **blob}]
-    server.entries = [wanted]
+    server.entries = [entry(server, replace(OLD, model=huge), with_samples=False)]
     configure(device, 'metered = true\nmetered_downloads = "night"\nnight = "22:00-06:00"\n')
     night = device.clock.local().replace(year=2030, hour=5, minute=59, second=0)
     at(device, night)

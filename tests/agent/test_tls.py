@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import agent.http
+from agent.config import Tls
 from agent.errors import RedirectRefused, ServerUnavailable
 from agent.http import Client
 from benchmarks.load.tls_front import make_certificate
@@ -57,7 +58,7 @@ def test_redirect_from_https_to_http_is_refused(secure: StandIn, certificate: Pa
     location = "http://127.0.0.1:1/anything"
     secure.add(b"content")
     secure.misbehave.append(lambda handler, _content: handler.answer(307, Location=location))
-    client = Client(secure.url, CREDENTIAL, ca_file=certificate)
+    client = Client(secure.url, CREDENTIAL, tls=Tls(certificate))
     [digest] = secure.artifacts
     with pytest.raises(RedirectRefused), client.open("GET", f"artifacts/sha256/{digest}", {}, seconds=5):
         pass
@@ -65,7 +66,7 @@ def test_redirect_from_https_to_http_is_refused(secure: StandIn, certificate: Pa
 
 def test_next_connection_resumes_the_session(secure: StandIn, certificate: Path) -> None:
     secure.said = {}
-    client = Client(secure.url, CREDENTIAL, ca_file=certificate)
+    client = Client(secure.url, CREDENTIAL, tls=Tls(certificate))
     for _poll in range(4):
         client.call("GET", "poll")
         client.close()
@@ -76,7 +77,7 @@ def test_certificate_is_looked_at_anew_once_a_day(
     secure: StandIn, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secure.said = {}
-    client = Client(secure.url, CREDENTIAL, ca_file=certificate)
+    client = Client(secure.url, CREDENTIAL, tls=Tls(certificate))
     monkeypatch.setattr(agent.http, "FULL_HANDSHAKE_S", 0.0)
     for _poll in range(2):
         client.call("GET", "poll")
@@ -86,7 +87,7 @@ def test_certificate_is_looked_at_anew_once_a_day(
 
 def test_session_with_which_the_handshake_is_cut_off_is_not_offered_again(secure: StandIn, certificate: Path) -> None:
     secure.said = {}
-    client = Client(secure.url, CREDENTIAL, ca_file=certificate)
+    client = Client(secure.url, CREDENTIAL, tls=Tls(certificate))
     client.call("GET", "poll")
     client.close()
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -111,7 +112,7 @@ def test_session_with_which_the_handshake_is_cut_off_is_not_offered_again(secure
 def test_server_that_forgot_the_session_is_met_with_a_full_handshake(secure: StandIn, certificate: Path) -> None:
     """A restart with other keys, or another machine behind the same name."""
     secure.said = {}
-    client = Client(secure.url, CREDENTIAL, ca_file=certificate)
+    client = Client(secure.url, CREDENTIAL, tls=Tls(certificate))
     client.call("GET", "poll")
     client.close()
     with stand_in(certificate) as other:

@@ -1,6 +1,7 @@
 """Updates from poll to activation, with real models, real children and real HTTP."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -121,11 +122,7 @@ def test_model_without_an_output_of_its_contract_is_refused(device: Device, serv
 
 
 def test_file_that_is_no_model_is_refused(device: Device, server: StandIn) -> None:
-    wanted = entry(server, OLD)
-    blob = server.add(b"no model at all")
-    wanted["target"] |= blob
-    wanted["ways"] = [{"way": "raw", **blob}]
-    server.entries = [wanted]
+    server.entries = [entry(server, replace(OLD, model=b"no model at all"))]
     assert device.cycle().exit_code == 7
     assert (server.details("failed")[0]["stage"], device.current()) == ("smoke", None)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.errors import WireInvalid
-from agent.wire import Way, parse_json, parse_poll_answer
+from agent.wire import Way, parse_json, parse_poll_answer, parse_target
 from tests.agent.device import MODEL, Device, entry
 from tests.agent.models import release
 from tests.agent.standin import StandIn
@@ -55,25 +55,11 @@ def test_good_entry_is_understood_and_unknown_fields_are_ignored() -> None:
     assert [offer.way for offer in answer.entries[MODEL].ways] == [Way.RAW]
 
 
-WRONG = [
+WRONG: list[tuple[str, object]] = [
     ("target.sha256", "../../etc/passwd"),
     ("target.sha256", SHA.upper()),
     ("target.sha256", SHA + "\n"),
     ("target.sha256", None),
-    ("target.size_bytes", -1),
-    ("target.size_bytes", 10_001),
-    ("target.size_bytes", 1.5),
-    ("target.size_bytes", True),
-    ("target.size_bytes", "900"),
-    ("target.contract", None),
-    ("target.contract.size_bytes", 64_001),
-    ("target.contract.sha256", "/absolute"),
-    ("target.sample_set", {"sha256": "..", "size_bytes": 1}),
-    ("target.version", "1\n2"),
-    ("target.version", ""),
-    ("target.tolerances", {"atol": float("nan")}),
-    ("target.tolerances", {"atol": -1}),
-    ("target.tolerances", []),
     ("action", "destroy"),
     ("rollout", "../x"),
     ("ways", {}),
@@ -91,6 +77,40 @@ def test_wrong_value_refuses_the_entry_and_nothing_else(path: str, value: object
     answer = parse_poll_answer(document, models=(MODEL, "words"), max_artifact_bytes=10_000)
     assert list(answer.entries) == ["words"]
     assert len(answer.refused) == 1
+
+
+WRONG_TARGETS = [
+    ("sha256", "../../etc/passwd"),
+    ("size_bytes", -1),
+    ("size_bytes", 10_001),
+    ("size_bytes", 1.5),
+    ("size_bytes", True),
+    ("size_bytes", "900"),
+    ("contract", None),
+    ("contract.size_bytes", 64_001),
+    ("contract.sha256", "/absolute"),
+    ("sample_set", {"sha256": "..", "size_bytes": 1}),
+    ("version", "1\n2"),
+    ("version", ""),
+    ("tolerances", {"atol": float("nan")}),
+    ("tolerances", {"atol": -1}),
+    ("tolerances", []),
+    ("limits", {"p50_latency_ns": -1}),
+    ("limits", {"peak_memory_bytes": 1.5}),
+    ("limits", [1]),
+    ("device_classes", "pi5"),
+    ("device_classes", ["pi5", 7]),
+    ("device_classes", ["x"] * 65),
+]
+
+
+@pytest.mark.parametrize(("path", "value"), WRONG_TARGETS, ids=lambda value: repr(value)[:40])
+def test_wrong_value_refuses_a_target(path: str, value: object) -> None:
+    """Of what the checking child found, or what is read back from the disk."""
+    target = changed(f"target.{path}", value)["target"]
+    with pytest.raises(WireInvalid):
+        parse_target(target, max_artifact_bytes=10_000)
+    assert parse_target(GOOD["target"], max_artifact_bytes=10_000).path == "1.1.0/fp32"
 
 
 @pytest.mark.parametrize("model", ["../../x", "words", 7, None, "digits/../x"])
@@ -137,7 +157,7 @@ def test_path_from_the_wire_reaches_no_file(device: Device, server: StandIn, evi
     """The whole agent, with the injection in every place that could become a path."""
     before = files_outside(device)
     good = entry(server, release(1))
-    for place in ("model", "target.sha256", "ways.0.sha256", "target.contract.sha256", "target.sample_set.sha256"):
+    for place in ("model", "target.sha256", "ways.0.sha256"):
         document: Any = json.loads(json.dumps(good))
         *parents, last = place.split(".")
         spot = document

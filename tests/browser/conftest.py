@@ -31,10 +31,13 @@ import django; django.setup()
 from django.core.management import call_command
 from tests.factories.people import make_person
 from tests.factories.scenario import make_scenario
+from tests.factories.studies import make_study
 call_command("migrate", verbosity=0)
-for role in ("operator", "viewer"):
+for role in ("operator", "viewer", "admin"):
     make_person(role)
-make_scenario({DEVICES})
+line = make_scenario({DEVICES}).line
+for name, points in (("nothing", 0), ("three", 3), ("large", 2000)):
+    make_study(line, name, points)
 """
 
 

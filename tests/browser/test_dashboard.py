@@ -137,3 +137,30 @@ def test_operator_stops_one_rollout_and_starts_another(open_tab: OpenTab) -> Non
     expect(page.locator("h1 .state")).to_have_text("running")
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
     assert tab.complaints == watching.complaints == []
+
+
+def test_admin_keeps_to_the_policy_of_what_may_be_loaded(open_tab: OpenTab) -> None:
+    tab = open_tab("admin")
+    for path in ("/admin/", "/admin/registry/modelline/", "/admin/devices/device/"):
+        page = tab.open(path)
+        page.get_by_role("heading").first.wait_for()
+    page.locator("tbody th a").first.click()
+    page.get_by_role("heading").first.wait_for()
+    # Django's pages name no icon, so the browser asks for one.
+    assert [complaint for complaint in tab.complaints if "404" not in complaint] == []
+
+
+def test_what_the_policy_forbids_is_stopped_and_heard(open_tab: OpenTab) -> None:
+    """The other tests would not notice a policy that is not there, nor a tab that hears nothing."""
+    tab = open_tab("viewer")
+    page = tab.open("/")
+    page.evaluate("""() => {
+        const script = document.createElement("script");
+        script.textContent = "window.planted = true";
+        document.body.append(script);
+        document.body.setAttribute("style", "color: red");
+        new Image().src = "http://192.0.2.1/stolen.png";
+    }""")
+    page.wait_for_timeout(300)
+    assert page.evaluate("window.planted") is None
+    assert sum("Content Security Policy" in complaint for complaint in tab.complaints) >= 3, tab.complaints

@@ -14,6 +14,8 @@ state_dir = "{state}"
 name = "island"
 device_class = "pi5"
 models = ["digits"]
+[trust]
+roots = {{ digits = "{pin}" }}
 [bench]
 enabled = false
 """
@@ -21,9 +23,11 @@ enabled = false
 
 def test_device_without_a_link_installs_and_updates_from_bundles(tmp_path: Path) -> None:
     config, state = tmp_path / "agent.toml", tmp_path / "state"
-    config.write_text(CONFIG.format(state=state))
     old, new = MODELS[0], MODELS[2]
     with Stack(tmp_path / "stack", port=free_port(), worker=False) as stack:
+        stack.trust(LINE)
+        pin = hashlib.sha256((tmp_path / "stack/trust" / LINE / "1.root.json").read_bytes()).hexdigest()
+        config.write_text(CONFIG.format(state=state, pin=pin))
         for model in (old, new):
             stack.cli("publish", *model.publish_arguments())
         base = hashlib.sha256(old.file.read_bytes()).hexdigest()

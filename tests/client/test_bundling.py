@@ -12,10 +12,14 @@ from agent.bundle import Bundle as AgentBundle
 from agent.config import Config
 from agent.layout import Layout
 from client.cli import main
+from client.trust.documents import expiry_of
+from client.trust.live import LocalFile, SignedFacts
 from tests.client.stand_in import Answer, StandIn, answer_json
+from tests.client.trusted import Trusted, make_trusted
 
 RAW, PACKED, DELTA, CONTRACT, SAMPLES = (name.encode() * 50 for name in ("raw", "pack", "delta", "contract", "samples"))
 BASE = "b" * 64
+NEWS = "/api/v1/models/digits/metadata/news"
 
 
 def sha256(content: bytes) -> str:
@@ -34,7 +38,8 @@ def cell(content: bytes, base: str | None, state: str = "ready") -> dict[str, An
 
 
 @pytest.fixture(autouse=True)
-def _server(server: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def trusted(server: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Trusted:
+    """The server's side: a version with one variant, which is signed."""
     monkeypatch.setenv("SMALLFLEET_SERVER", server.url)
     monkeypatch.setenv("SMALLFLEET_TOKEN", "sft_x")
     variant = {"name": "fp32", "sha256": sha256(RAW), "size_bytes": len(RAW), "tolerances": {"atol": 0.1}}
@@ -48,6 +53,12 @@ def _server(server: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     server.script("GET", "/api/v1/models/digits/versions/1.1.0", answer_json(version))
     for content in (RAW, PACKED, DELTA, CONTRACT, SAMPLES):
         server.script("GET", f"/api/v1/artifacts/sha256/{sha256(content)}", Answer(200, content))
+    made = make_trusted(tmp_path_factory.mktemp("trust"))
+    contract, samples = (LocalFile(sha256(content), len(content)) for content in (CONTRACT, SAMPLES))
+    facts = SignedFacts("digits", "1.1.0", "fp32", LocalFile(sha256(RAW), len(RAW)), contract, samples, {"atol": 0.1})
+    made.sign({facts.path: facts.as_target()})
+    server.script("GET", NEWS, answer_json(made.all_news()))
+    return made
 
 
 def offer(server: StandIn, *cells: dict[str, Any]) -> None:
@@ -68,14 +79,21 @@ def members(file: Path) -> dict[str, bytes]:
     return found
 
 
-def test_bundle_holds_the_packed_way_the_contract_and_the_samples(server: StandIn, tmp_path: Path) -> None:
+def test_bundle_holds_the_metadata_the_packed_way_the_contract_and_the_samples(
+    server: StandIn, trusted: Trusted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     offer(server, cell(PACKED, None), cell(DELTA, BASE))
     assert bundle(tmp_path / "b.tar") == 0
     found = members(tmp_path / "b.tar")
     index = json.loads(found.pop("bundle.json"))
     assert index["schema"] == "smallfleet-bundle/1"
     assert [way["way"] for way in index["installation"]["ways"]] == ["packed"]
+    news = json.loads(found.pop("trust.json"))
+    assert news["roots"] == [trusted.root.content.decode()]
+    assert news["targets"] == trusted.targets.content.decode()
     assert found == {f"artifacts/{sha256(content)}": content for content in (PACKED, CONTRACT, SAMPLES)}
+    _, end = expiry_of(news["timestamp"].encode())
+    assert f"devices take it until {end:%Y-%m-%d %H:%M} UTC" in capsys.readouterr().out
     assert [path.name for path in tmp_path.iterdir()] == ["b.tar"]
 
 
@@ -111,6 +129,17 @@ def test_bundle_of_an_unknown_variant_names_those_there_are(
 ) -> None:
     assert main(["bundle", "digits", "1.1.0", "int4", "--out", str(tmp_path / "b.tar")]) == 2
     assert "it has: fp32" in capsys.readouterr().err
+
+
+def test_variant_that_is_not_live_makes_no_bundle(
+    server: StandIn, trusted: Trusted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    offer(server, cell(PACKED, None))
+    trusted.sign({})
+    server.script("GET", NEWS, answer_json(trusted.all_news()))
+    assert bundle(tmp_path / "b.tar") == 2
+    assert "is not in the signed list" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_damaged_download_leaves_no_bundle(server: StandIn, tmp_path: Path) -> None:

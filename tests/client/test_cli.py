@@ -1,6 +1,7 @@
 """The command line as a user and as a script sees it."""
 
 import json
+import secrets
 import subprocess
 import sys
 from pathlib import Path
@@ -175,13 +176,14 @@ def test_rollout_is_created_started_and_rolled_back(server: StandIn, capsys: pyt
 
 
 def test_enrollment_token_stands_alone_on_its_line(server: StandIn, capsys: pytest.CaptureFixture[str]) -> None:
-    server.script("POST", "/api/v1/enrollment-tokens", answer_json({"token": "sfe_x"}, 201))
+    token = f"sfe_{'x' * 43}"
+    server.script("POST", "/api/v1/enrollment-tokens", answer_json({"token": token, "roots": {}}, 201))
     arguments = ["enroll-token", "--name", "gates", "--uses", "3", "--link-class", "lte", "--attribute", "site=berlin"]
     assert main(arguments) == 0
-    assert capsys.readouterr().out == "sfe_x\n"
+    assert capsys.readouterr().out == f"{token}\n"
     body = server.asked[0].json()
     assert body.pop("expires_at")
-    assert body == {"name": "gates", "uses": 3, "link_class": "lte", "attributes": {"site": "berlin"}}
+    assert body == {"name": "gates", "uses": 3, "link_class": "lte", "attributes": {"site": "berlin"}, "models": []}
 
 
 @pytest.mark.parametrize(
@@ -228,6 +230,8 @@ def test_serving_commands_become_the_program(tmp_path: Path) -> None:
         ({}, "SMALLFLEET_SECRET_KEY is not set"),
         ({"SMALLFLEET_SECRET_KEY": "", "SMALLFLEET_DEBUG": "0"}, "SMALLFLEET_SECRET_KEY is not set"),
         ({"SMALLFLEET_SECRET_KEY_FILE": "/nowhere/key"}, "/nowhere/key"),
+        ({"SMALLFLEET_SECRET_KEY": "short"}, "at least 32 characters"),
+        ({"SMALLFLEET_SECRET_KEY": "k" * 50}, "at least 10 different ones"),
     ],
 )
 def test_serving_without_a_secret_key_is_one_line_and_code_2(
@@ -246,7 +250,7 @@ def test_serving_without_a_secret_key_is_one_line_and_code_2(
 
 
 def test_secret_key_may_come_from_a_file(tmp_path: Path) -> None:
-    (tmp_path / "key").write_text("k" * 50)
+    (tmp_path / "key").write_text(secrets.token_urlsafe(50))
     done = subprocess.run(
         [sys.executable, "-m", "client.cli", "manage", "check"],
         capture_output=True,

@@ -1,10 +1,12 @@
 """The commands that read and operate, against the real API on a real socket with a fleet in its database."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from pytest_django.live_server_helper import LiveServer
 
 from access.models import Role
@@ -12,6 +14,7 @@ from client.cli import main
 from fleet.devices.models import Device, Installation
 from registry.models import ModelLine, Patch
 from tests.factories.people import make_person, token_of
+from tests.factories.registry import make_version
 from tests.factories.scenario import Scenario, make_scenario
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -117,6 +120,32 @@ def test_device_is_shown_by_a_name_that_it_alone_has(fleet: Scenario, capsys: py
     assert "no device 'gate'" in capsys.readouterr().err
 
 
+def test_pending_devices_are_listed_approved_and_rejected(fleet: Scenario, capsys: pytest.CaptureFixture[str]) -> None:
+    wanted, unwanted, settled = fleet.devices
+    Device.objects.filter(pk__in=[wanted.pk, unwanted.pk]).update(pending_until=timezone.now() + timedelta(days=1))
+    assert {row["id"] for row in printed(capsys, "devices", "list", "--pending")} == {str(wanted.pk), str(unwanted.pk)}
+    assert (
+        shown(capsys, "devices", "approve", wanted.name, settled.name)
+        == "approved: 1 of 2; the others did not wait for approval\n"
+    )
+    assert shown(capsys, "devices", "reject", str(unwanted.pk)) == "rejected: 1 of 1\n"
+    wanted.refresh_from_db()
+    assert wanted.pending_until is None
+    assert not Device.objects.filter(pk=unwanted.pk).exists()
+
+
+def test_device_is_asked_for_a_new_credential_and_revoked(fleet: Scenario, capsys: pytest.CaptureFixture[str]) -> None:
+    device = fleet.devices[0]
+    assert (
+        shown(capsys, "devices", "rotate", device.name) == f"asked for a new credential: {device.name} ({device.pk})\n"
+    )
+    device.refresh_from_db()
+    assert device.rotation_asked_at is not None
+    assert shown(capsys, "devices", "revoke", device.name) == f"revoked: {device.name} ({device.pk})\n"
+    device.refresh_from_db()
+    assert device.revoked_at is not None
+
+
 def test_taken_link_class_says_how_to_change_it(fleet: Scenario, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["link-classes", "create", "lte", "--price-per-mb", "99"]) == 3
     assert "smallfleet link-classes change lte" in capsys.readouterr().err
@@ -137,11 +166,6 @@ def test_second_start_is_refused_with_the_servers_words(fleet: Scenario, capsys:
     assert fleet.running
     assert main(["rollouts", "start", str(fleet.running.pk)]) == 3
     assert "urn:smallfleet:problem:rollout-state" in capsys.readouterr().err
-
-
-def test_version_is_yanked(fleet: Scenario, capsys: pytest.CaptureFixture[str]) -> None:
-    assert shown(capsys, "yank", "digits", "1.0.0", "--reason", "wrong labels") == "yanked: digits 1.0.0\n"
-    assert printed(capsys, "yank", "digits", "1.0.0", "--reason", "again")["yank_reason"] == "wrong labels"
 
 
 def test_tokens_are_made_listed_and_revoked(fleet: Scenario, capsys: pytest.CaptureFixture[str]) -> None:
@@ -216,6 +240,13 @@ def test_budget_is_set_from_a_file_shown_and_checked(
     text = shown(capsys, "budget", "check", "digits", "1.1.0")
     assert "no evaluation of top5-error" in text
     assert ">= 15" in text
+
+
+def test_check_without_limits_or_variants_says_so(fleet: Scenario, capsys: pytest.CaptureFixture[str]) -> None:
+    make_version(ModelLine.objects.get(name="digits"), "3.0.0")
+    assert shown(capsys, "budget", "check", "digits", "3.0.0").startswith("nothing to check: ")
+    shown(capsys, "budget", "set", "digits", "--none")
+    assert shown(capsys, "budget", "check", "digits", "1.1.0").startswith("nothing to check: digits has no limits")
 
 
 def test_broken_budget_ends_the_check_with_one(fleet: Scenario, capsys: pytest.CaptureFixture[str]) -> None:

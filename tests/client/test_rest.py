@@ -262,3 +262,16 @@ def test_token_does_not_cross_hosts_on_a_redirected_download(server: StandIn, re
         assert server.asked[0].headers["Authorization"] == "Bearer sft_secret"
         assert store.asked[0].headers["Authorization"] is None
         assert (tmp_path / "got").read_bytes() == CONTENT
+
+
+def test_studies_are_put_fetched_and_listed(server: StandIn, rest: RestClient) -> None:
+    document = {"schema": "smallfleet-study/1", "name": "widths", "points": []}
+    server.script("PUT", "/api/v1/models/digits/studies/widths", answer_json({"name": "widths"}, 201), answer_json({}))
+    server.script("GET", "/api/v1/models/digits/studies/widths", answer_json({"document": document}))
+    page = {"count": 1, "results": [{"name": "widths", "point_count": 0}]}
+    server.script("GET", "/api/v1/models/digits/studies", answer_json(page))
+    assert rest.put_study("digits", document) is True
+    assert server.asked[0].json() == document
+    assert rest.put_study("digits", document) is False
+    assert rest.get_study("digits", "widths")["document"] == document
+    assert list(rest.list_studies("digits")) == page["results"]

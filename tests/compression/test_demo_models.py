@@ -12,10 +12,18 @@ import onnx
 import pytest
 
 import client
-from compression.demo_models import TOLERANCES, VERSIONS, DemoModelError, changed_share, contract, describe
-from compression.digits import LabelledImages, split_digits
+from benchmarks.samples import write_samples
+from compression.datasets import Samples
+from compression.demo_models import (
+    TOLERANCES,
+    VERSIONS,
+    DemoModelError,
+    changed_share,
+    contract,
+    describe,
+    split_digits,
+)
 from compression.evaluation import predict_logits
-from compression.sample_set import write_sample_set
 
 FOLDER = Path(client.__file__).parent / "demo_data"
 MODELS = [f"digits-{version}-{variant}.onnx" for version in VERSIONS for variant in TOLERANCES]
@@ -30,7 +38,7 @@ def stated() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def held_out() -> LabelledImages:
+def held_out() -> Samples:
     return split_digits()[1]
 
 
@@ -68,9 +76,7 @@ def test_models_with_other_tensors_have_no_changed_share() -> None:
         changed_share(FOLDER / "digits-1.0.0-fp32.onnx", FOLDER / "digits-1.0.0-int8.onnx")
 
 
-def test_stated_figures_are_measured_again_on_the_held_out_images(
-    stated: dict[str, Any], held_out: LabelledImages
-) -> None:
+def test_stated_figures_are_measured_again_on_the_held_out_images(stated: dict[str, Any], held_out: Samples) -> None:
     measured = describe(FOLDER, held_out)
     assert measured["weights_changed_share"] == stated["weights_changed_share"]
     assert list(measured["files"]) == list(stated["files"]) == MODELS
@@ -108,28 +114,17 @@ def test_golden_outputs_come_out_again_within_the_stated_tolerances(version: str
 def test_sample_set_written_again_has_the_committed_bytes(version: str, tmp_path: Path) -> None:
     committed = FOLDER / f"digits-{version}.samples.npz"
     with np.load(committed, allow_pickle=False) as samples:
-        write_sample_set(
+        write_samples(
             tmp_path / "again.npz",
-            inputs={"image": samples["input:image"]},
-            goldens={"logits": samples["golden:logits"]},
-            labels=samples["labels"],
+            {"image": samples["input:image"]},
+            {"logits": samples["golden:logits"]},
+            samples["labels"],
         )
     assert _sha256(tmp_path / "again.npz") == _sha256(committed)
     assert committed.stat().st_size < 15_000
 
 
-def test_sample_set_with_uneven_arrays_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="same number of samples"):
-        write_sample_set(
-            tmp_path / "uneven.npz",
-            inputs={"image": np.zeros((3, 1, 8, 8), np.float32)},
-            goldens={"logits": np.zeros((2, 10), np.float32)},
-            labels=np.zeros(3, np.int64),
-        )
-    assert not (tmp_path / "uneven.npz").exists()
-
-
-def test_samples_are_of_the_held_out_part(held_out: LabelledImages) -> None:
+def test_samples_are_of_the_held_out_part(held_out: Samples) -> None:
     train = {image.tobytes() for image in split_digits()[0].images}
     with np.load(FOLDER / "digits-1.0.0.samples.npz", allow_pickle=False) as samples:
         assert np.array_equal(samples["input:image"], held_out.images[:48])

@@ -124,13 +124,9 @@ def test_agent_reads_every_field_of_an_answer(*, on_hold: bool) -> None:
     assert read.refused == ()
     digits = read.entries["digits"]
     assert digits.target is not None
-    assert digits.target.sample_set is not None
     assert (digits.hold, digits.rollout, digits.wait_for_delta_s) == (on_hold, state().rollout, 600)
-    assert (digits.target.sha256, digits.target.contract.sha256, digits.target.sample_set.size_bytes) == (
-        "a" * 64,
-        "c" * 64,
-        60,
-    )
+    # What the target is else, signed metadata says.
+    assert (digits.target.sha256, digits.target.path) == ("a" * 64, "1.1.0/fp32")
     assert [way.way for way in digits.ways] == [Way.DELTA, Way.PACKED, Way.RAW]
     assert read.entries["words"].target is None
 

@@ -104,6 +104,24 @@ def test_whole_steps_are_found_whatever_the_step(step: np.float32) -> None:
     assert np.count_nonzero(found[1]) == np.count_nonzero(codes)
 
 
+@pytest.mark.parametrize("few", [[5, -6, 8], [3, 2, -7, 11], [12, 13]])
+def test_steps_are_found_where_no_change_is_a_single_one(few: list[int]) -> None:
+    codes = np.zeros(LAYER.size, np.int16)
+    codes[NUMBERS.choice(LAYER.size, len(few), replace=False)] = few
+    new = LAYER.reshape(-1) + np.float32(np.float16(0.0107)) * codes.astype(np.float32)
+    found = find_step(new, LAYER.reshape(-1))
+    assert found is not None
+    assert found[1].tolist() == codes.tolist()
+
+
+def test_steps_from_a_vector_that_nothing_is_left_of_cost_their_codes(tmp_path: Path) -> None:
+    old = np.ones(64, np.float32) + np.float32(1e-3) * NUMBERS.normal(size=64).astype(np.float32)
+    codes = NUMBERS.integers(-3, 4, 64).astype(np.float32)
+    info = made(tmp_path, {"gamma": old, "w": LAYER}, {"gamma": old + np.float32(0.5) * codes, "w": LAYER})
+    assert "copy+steps" in info.spans
+    assert "literal" not in info.spans
+
+
 def test_a_sparse_update_costs_its_entropy(tmp_path: Path) -> None:
     codes = np.where(NUMBERS.random(LAYER.shape) < 0.03, NUMBERS.choice([-2, -1, 1, 2], LAYER.shape), 0)
     info = made(tmp_path, {"w": LAYER}, {"w": LAYER + np.float32(0.01) * codes.astype(np.float32)})

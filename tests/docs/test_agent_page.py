@@ -19,7 +19,8 @@ def test_the_example_is_read_and_shows_the_defaults(tmp_path: Path) -> None:
     authority = tmp_path / "ca.pem"
     authority.touch()
     path = tmp_path / "agent.toml"
-    path.write_text(example().replace("/etc/smallfleet/ca.pem", str(authority)))
+    # One file stands for the three of [tls], which only have to be there.
+    path.write_text(re.sub(r"/etc/smallfleet/(ca\.pem|device\.pem|device\.key)", str(authority), example()))
     shown = config.load(path, environment={})
     optional = replace(shown.policy, metered_mb_per_day=None, mb_per_day=None, max_temperature_c=None)
     assert (optional, shown.children) == (config.Policy(), config.Children())
@@ -28,7 +29,7 @@ def test_the_example_is_read_and_shows_the_defaults(tmp_path: Path) -> None:
 
 
 def test_the_example_names_every_key() -> None:
-    sections = (config.Policy, config.Download, config.Children, config.Bench, config.Hooks, config.Shadow)
+    sections = (config.Policy, config.Download, config.Children, config.Bench, config.Hooks, config.Shadow, config.Tls)
     known = {field.name for section in sections for field in fields(section)}
     known |= {field.name for field in fields(config.Config)} - {
         "policy",
@@ -37,6 +38,8 @@ def test_the_example_names_every_key() -> None:
         "bench",
         "hooks",
         "shadow",
+        "tls",
+        "roots",  # shown where trust is explained
         "attributes",
     }
     named = set(re.findall(r"^(\w+) =", example(), re.MULTILINE)) - {"site"}

@@ -16,7 +16,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from access.actors import SYSTEM
-from fleet.devices import services
+from fleet.devices import enrollment, services
 from fleet.devices.hearing import HeldModel, LocalRefusal, Saying, hear_device
 from fleet.devices.models import Device, EnrollmentToken, Group, Installation, LinkClass
 from fleet.rollouts.api.event_serializers import read_events
@@ -47,8 +47,12 @@ def make_variant(
     line: str = "digits",
     size_bytes: int = 900_000,
     state: str = Version.State.PUBLISHED,
+    is_live: bool | None = None,
 ) -> Variant:
-    """A variant; its line, and its version with a contract and a sample set of its own, are made where they are not there."""
+    """A variant; its line, and its version with a contract and a sample set of its own, are made where they are not there.
+
+    One of a published version is live unless told; `tests.factories.trust` makes the signed metadata, where a test needs it.
+    """
     model_line, _ = ModelLine.objects.get_or_create(name=line)
     row = Version.objects.filter(model_line=model_line, version=version).first()
     if row is None:
@@ -66,6 +70,7 @@ def make_variant(
         name=name,
         artifact=make_artifact(f"{line}/{version} {name}", size_bytes),
         tolerances={"atol": 0.001, "rtol": 0.001},
+        is_live=row.state == Version.State.PUBLISHED if is_live is None else is_live,
     )
 
 
@@ -90,7 +95,7 @@ def make_group(name: str = "berlin", query: str = "site=berlin") -> Group:
 
 def make_enrollment_token(**wish: Any) -> tuple[EnrollmentToken, str]:
     """An enrollment token and its secret."""
-    return services.create_enrollment_token(actor=SYSTEM, name="test", **wish)
+    return enrollment.create_enrollment_token(actor=SYSTEM, name="test", **wish)
 
 
 @dataclass
@@ -99,6 +104,7 @@ class EnrolledDevice:
 
     row: Device
     api: APIClient = field(default_factory=APIClient)
+    credential: str = ""
 
     def refresh(self) -> Device:
         """The row as it stands in the database now."""
@@ -141,10 +147,10 @@ def make_device(
 ) -> EnrolledDevice:
     """An enrolled device."""
     token = make_enrollment_token(link_class=link_class)[1]
-    row, credential = services.enroll_device(
+    row, credential = enrollment.enroll_device(
         token=token, name=name or f"device-{next(_numbers)}", device_class=device_class, attributes=attributes
     )
-    device = EnrolledDevice(row)
+    device = EnrolledDevice(row, credential=credential)
     device.api.credentials(HTTP_AUTHORIZATION=f"Bearer {credential}")
     return device
 

@@ -100,10 +100,15 @@ def make_version(line: ModelLine, version: str = "1.0.0", *, publish: bool = Fal
     return row
 
 
-def make_variant(version: Version, name: str = "fp32", *, content: bytes | None = None) -> Variant:
-    """A variant of `version`."""
+def make_variant(
+    version: Version, name: str = "fp32", *, content: bytes | None = None, is_live: bool = True
+) -> Variant:
+    """A variant of `version`; live unless told, as if its publisher had signed it. `tests.factories.trust` really signs."""
     artifact = make_artifact(content if content is not None else onnx_model())
-    return services.add_variant(actor=SYSTEM, version=version, name=name, sha256=artifact.sha256)[0]
+    variant = services.add_variant(actor=SYSTEM, version=version, name=name, sha256=artifact.sha256)[0]
+    Variant.objects.filter(pk=variant.pk).update(is_live=is_live)
+    variant.is_live = is_live
+    return variant
 
 
 def make_patch(base: Artifact | None, target: Artifact, content: bytes | None, **fields: Any) -> Patch:
@@ -115,3 +120,9 @@ def make_patch(base: Artifact | None, target: Artifact, content: bytes | None, *
     return Patch.objects.create(
         base=base, target=target, **{"patch_format": BUILT_FORMAT, "effort": "max", **ready, **fields}
     )
+
+
+def withdraw_version(version: Version, reason: str = "wrong labels") -> None:
+    """Sign a version out and yank it, as its publisher does."""
+    Variant.objects.filter(version=version).update(is_live=False)
+    services.yank_version(actor=SYSTEM, version=version, reason=reason)

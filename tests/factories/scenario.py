@@ -108,7 +108,7 @@ def make_line(name: str = "digits") -> dict[str, Variant]:
         for form, (size_bytes, accuracy, _) in forms.items():
             artifact = make_artifact(f"{name} {version_name} {form}", size_bytes)
             made[f"{version_name} {form}"] = variant = Variant.objects.create(
-                version=version, name=form, artifact=artifact
+                version=version, name=form, artifact=artifact, is_live=True
             )
             Evaluation.objects.create(
                 variant=variant,

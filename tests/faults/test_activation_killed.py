@@ -62,11 +62,11 @@ def chosen(first: int, last: int) -> list[int]:
 
     The very last few are left out: a download that comes in fewer pieces has fewer points before them.
     """
-    last -= 3
+    end = last - 2
     if ALL_POINTS:
-        return list(range(first, last + 1))
-    edges = [first + round(index * (last - first) / SAMPLED_POINTS) for index in range(SAMPLED_POINTS + 1)]
-    return [random.randint(low, high) for low, high in itertools.pairwise(edges)]  # noqa: S311 - not for secrets; repeatable by the seed of the run
+        return list(range(first, end))
+    edges = [first + round(index * (end - first) / SAMPLED_POINTS) for index in range(SAMPLED_POINTS + 1)]
+    return [random.randrange(low, high) for low, high in itertools.pairwise(edges)]  # noqa: S311 - not for secrets; repeatable by the seed of the run
 
 
 def told(device: Device) -> list[str]:

@@ -83,7 +83,7 @@ def test_ledger_adds_up_by_way_and_device(
     record_events(device=free.row, events=messages([by_raw.transferred(900_000, 400)]))
     serve(metered, by_delta.attempt, patch, 9_500)
     serve(metered, by_delta.attempt, patch, 49_800)
-    ledger = ledger_of_rollout(rollout)
+    ledger = ledger_of_rollout(rollout, actor=SYSTEM)
     ways = {line.way: (line.agent_bytes, line.server_bytes, line.requests, line.devices) for line in ledger.by_way}
     assert ways == {
         "contract": (1_000, None, 1, 1),
@@ -96,7 +96,7 @@ def test_ledger_adds_up_by_way_and_device(
         ("free", 900_400, ("raw",), Decimal(0)),
         ("metered", 61_500, ("contract", "delta"), ledger.money),
     ]
-    assert [line.device for line in ledger_of_rollout(rollout, device_limit=1).by_device] == ["free"]
+    assert [line.device for line in ledger_of_rollout(rollout, actor=SYSTEM, device_limit=1).by_device] == ["free"]
 
 
 def test_ledger_over_the_wire(
@@ -111,7 +111,7 @@ def test_ledger_over_the_wire(
 
 
 def test_rollout_without_bytes_has_an_empty_ledger(rollout: Rollout) -> None:
-    ledger = ledger_of_rollout(rollout)
+    ledger = ledger_of_rollout(rollout, actor=SYSTEM)
     assert (ledger.agent_bytes, ledger.server_bytes, ledger.money) == (0, None, Decimal(0))
     assert not ledger.by_way
 
@@ -138,7 +138,7 @@ def test_bytes_under_another_devices_attempt_are_not_in_its_ledger(
     script = Script(versions[1], rollout)
     record_events(device=owner.row, events=messages([script.transferred(100, 0)]))
     serve(thief, script.attempt, sha("anything"), 10**9)
-    ledger = ledger_of_rollout(rollout)
+    ledger = ledger_of_rollout(rollout, actor=SYSTEM)
     assert (ledger.agent_bytes, ledger.server_bytes, ledger.devices) == (100, None, 1)
 
 
@@ -166,7 +166,7 @@ def test_forecast_before_equals_the_ledger_after(
     rollout.refresh_from_db()
     assert rollout.state == Rollout.State.FINISHED
     assert rollout.forecast is not None
-    ledger = ledger_of_rollout(rollout)
+    ledger = ledger_of_rollout(rollout, actor=SYSTEM)
     assert rollout.forecast["bytes_total"] == pytest.approx(ledger.agent_bytes, rel=0.05)
     assert Decimal(rollout.forecast["money_total"]) == pytest.approx(ledger.money, rel=Decimal("0.05"))
     for line in ledger.by_way:

@@ -8,6 +8,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
+from access.actors import SYSTEM
 from fleet.measurements.queries import series_figures
 from registry.models import ModelLine
 from tests.factories.fleet import make_fleet, make_variant
@@ -63,7 +64,7 @@ def test_reports_of_before_find_their_series() -> None:
             reports.objects.filter(pk=made.pk).update(received_at=timezone.now() - timedelta(days=age))
     finally:
         MigrationExecutor(connection).migrate(latest)
-    every = series_figures(ModelLine.objects.get())
+    every = series_figures(ModelLine.objects.get(), actor=SYSTEM)
     assert [one.series.runtime for one in every if not one.standing] == ["onnxruntime 1.30.0"]
     found = {one.series.configuration: one for one in every if one.standing}
     canonical, custom = found["canonical"], found["custom"]

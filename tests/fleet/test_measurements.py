@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
+from access.actors import SYSTEM
 from benchmarks.histogram import histogram_of, samples_in
 from benchmarks.runner import run_benchmark
 from fleet.devices.models import Device
@@ -79,6 +80,16 @@ def test_run_of_another_device_is_refused(real_report: dict[str, Any]) -> None:
     assert body["refused"][0]["type"] == "urn:smallfleet:problem:attempt-foreign"
     assert body["refused"][0]["run_id"] == real_report["run_id"]
     assert BenchmarkReport.objects.get(pk=real_report["run_id"]).device == owner.row
+
+
+@pytest.mark.usefixtures("line")
+def test_report_of_a_line_that_the_device_may_not_install_is_refused(real_report: dict[str, Any]) -> None:
+    device = make_device()
+    Device.objects.filter(pk=device.row.pk).update(allowed_models=["kws"])
+    body = send(device, message(real_report))
+    assert (body["accepted"], len(body["refused"])) == (0, 1)
+    assert "no model line 'digits'" in body["refused"][0]["detail"]
+    assert not BenchmarkReport.objects.exists()
 
 
 @pytest.mark.usefixtures("line")
@@ -228,7 +239,7 @@ def test_device_stands_with_its_newest_run_that_is_not_invalid(real_report: dict
     send(second, message(valid(real_report, 300)))
     send(first, message(changed(valid(real_report, 200), validity__state="semivalid")))
     send(second, message(changed(valid(real_report, 7), validity__state="invalid")))
-    (figures,) = series_figures(line)
+    (figures,) = series_figures(line, actor=SYSTEM)
     latency = figures.latency
     assert latency is not None
     assert (latency.median, latency.lowest, latency.highest, latency.devices) == (200, 200, 300, 2)
@@ -239,7 +250,7 @@ def test_device_stands_with_its_newest_run_that_is_not_invalid(real_report: dict
 @pytest.mark.usefixtures("line")
 def test_invalid_runs_are_counted_and_in_no_figure(real_report: dict[str, Any], line: ModelLine) -> None:
     send(make_device(), message(changed(valid(real_report, 9), validity__state="invalid")))
-    (figures,) = series_figures(line)
+    (figures,) = series_figures(line, actor=SYSTEM)
     assert (figures.latency, figures.fleet, figures.peak_memory, figures.devices) == (None, None, None, 0)
     assert (figures.series.runs, figures.series.invalid_runs, figures.valid_share) == (1, 1, 0)
     assert BenchmarkReport.objects.count() == 1
@@ -262,7 +273,7 @@ def test_runs_under_other_conditions_are_never_in_one_median(
 ) -> None:
     send(make_device(), message(valid(real_report, 100)))
     send(make_device(), message(valid(real_report, 900, **other)))
-    both = series_figures(line)
+    both = series_figures(line, actor=SYSTEM)
     assert sorted(figures.latency.median for figures in both if figures.latency) == [100, 900]
     assert all(figures.devices == 1 for figures in both)
 
@@ -286,7 +297,7 @@ def test_device_stands_no_more_for_what_it_was(
 ) -> None:
     device = make_device()
     send(device, message(valid(real_report, 100)), message(valid(real_report, 900, **other)))
-    figures = series_figures(line)
+    figures = series_figures(line, actor=SYSTEM)
     assert sorted(one.latency.median for one in figures if one.latency) == stands_with
     assert [one.series.runs for one in figures] == [1, 1]
 
@@ -297,7 +308,7 @@ def test_revoked_device_is_in_no_figure_of_devices(real_report: dict[str, Any], 
     send(kept, message(valid(real_report, 100)))
     send(revoked, message(valid(real_report, 900)))
     Device.objects.filter(pk=revoked.row.pk).update(revoked_at=timezone.now())
-    (figures,) = series_figures(line)
+    (figures,) = series_figures(line, actor=SYSTEM)
     assert (figures.devices, figures.series.runs) == (1, 2)
     assert figures.latency is not None
     assert figures.latency.highest == 100
@@ -311,7 +322,7 @@ def test_headline_is_the_median_over_processes(real_report: dict[str, Any], line
     }  # fmt: skip
     report = valid(real_report, 500, replication=replication)
     assert send(make_device(), message(report))["refused"] == []
-    (figures,) = series_figures(line)
+    (figures,) = series_figures(line, actor=SYSTEM)
     assert figures.latency is not None
     assert figures.latency.median == 100
 
@@ -327,7 +338,7 @@ def test_report_of_a_ruler_before_configurations_is_canonical_where_it_was_pinne
             report["runtime"].pop(later, None)
         report["latency"]["hist"] = {"scheme": "log2x8/1", "first": 40, "counts": [report["latency"]["n"]]}
     assert send(make_device(), message(old), message(loose))["refused"] == []
-    found = {figures.series.configuration: figures for figures in series_figures(line)}
+    found = {figures.series.configuration: figures for figures in series_figures(line, actor=SYSTEM)}
     assert set(found) == {"canonical", "custom"}
     assert found["canonical"].latency is not None
     assert found["canonical"].fleet is None  # its buckets cannot be added up
@@ -340,7 +351,7 @@ def test_fleet_percentiles_come_from_all_inferences_together(real_report: dict[s
         report = valid(real_report, latencies[0], latency__hist=histogram_of(latencies))
         send(make_device(), message(report))
     send(make_device(), message(changed(report, validity__state="invalid", latency__hist=histogram_of([10**9] * 5000))))
-    (figures,) = series_figures(line)
+    (figures,) = series_figures(line, actor=SYSTEM)
     assert figures.fleet is not None
     assert figures.fleet.inferences == 1200
     assert figures.fleet.p50_ns == pytest.approx(1_000_000, rel=0.01)
@@ -356,7 +367,7 @@ def test_percentile_needs_enough_inferences(
     real_report: dict[str, Any], line: ModelLine, inferences: int, *, has_p90: bool, has_p99: bool
 ) -> None:
     send(make_device(), message(valid(real_report, 5, latency__hist=histogram_of([5] * inferences))))
-    (figures,) = series_figures(line)
+    (figures,) = series_figures(line, actor=SYSTEM)
     assert figures.fleet is not None
     assert ((figures.fleet.p90_ns is not None), (figures.fleet.p99_ns is not None)) == (has_p90, has_p99)
 
@@ -366,7 +377,7 @@ def test_repeated_report_is_counted_once(real_report: dict[str, Any], line: Mode
     device, report = make_device(), valid(real_report, 5)
     for _ in range(3):
         send(device, message(report), message(report))
-    (figures,) = series_figures(line)
+    (figures,) = series_figures(line, actor=SYSTEM)
     assert figures.series.runs == 1
     assert figures.fleet is not None
     assert figures.fleet.inferences == samples_in(report["latency"]["hist"])
@@ -385,7 +396,7 @@ def test_deliveries_of_several_devices_at_once_lose_nothing(real_report: dict[st
             )
 
     in_threads(*(partial(deliver, device) for device in devices))
-    figures = series_figures(line)
+    figures = series_figures(line, actor=SYSTEM)
     assert [one.series.runs for one in figures] == [12, 12]
     assert [one.devices for one in figures] == [4, 4]
     each = samples_in(real_report["latency"]["hist"])
@@ -401,7 +412,7 @@ def test_median_is_a_device_and_energy_is_of_one_instrument() -> None:
         made_run(device, line, variant.artifact, p50_ns=p50, energy_j=joules, energy_source=source, energy_tier=tier)
         for device, p50, (source, tier, joules) in zip(devices, (100, 200, 90_000), sources, strict=False)
     )
-    (figures,) = series_figures(line)
+    (figures,) = series_figures(line, actor=SYSTEM)
     assert figures.latency is not None
     assert (figures.latency.median, figures.latency.q1, figures.latency.q3) == (200, 100, 90_000)
     assert figures.energy is not None

@@ -15,6 +15,7 @@ import pytest
 from django.contrib.auth import authenticate
 from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
+from django.test import RequestFactory
 from rest_framework.test import APIClient
 
 from access.models import ROLE_SCOPES, Role
@@ -86,20 +87,22 @@ def bootstrap(*options: str) -> str:
 @pytest.mark.django_db
 def test_first_admin_can_log_in_and_has_a_token_with_all_scopes() -> None:
     made = json.loads(bootstrap("--username", "root", "--random", "--token-name", "ci", "--json"))
-    assert authenticate(username="root", password=made["password"]) is not None
+    assert authenticate(RequestFactory().post("/login/"), username="root", password=made["password"]) is not None
     api = APIClient(headers={"Authorization": f"Bearer {made['token']}"})
     assert set(api.get("/api/v1/whoami").json()["scopes"]) == ROLE_SCOPES[Role.ADMIN]
 
 
 @pytest.mark.django_db
-def test_given_password_is_never_printed() -> None:
-    assert bootstrap("--password", "a long enough one").splitlines() == ["username: admin", "role: admin"]
+def test_given_password_is_never_printed(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("a long enough one\n")
+    assert bootstrap("--password-file", str(tmp_path / "password")).splitlines() == ["username: admin", "grants: admin"]
 
 
 @pytest.mark.django_db
-def test_weak_password_and_taken_name_are_refused() -> None:
-    with pytest.raises(CommandError, match="too weak"):
-        bootstrap("--password", "short")
+def test_weak_password_and_taken_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("short")
+    with pytest.raises(CommandError, match="too short"):
+        bootstrap("--password-file", str(tmp_path / "password"))
     bootstrap("--random")
     with pytest.raises(CommandError, match="already"):
         bootstrap("--random")
@@ -204,7 +207,7 @@ def test_worker_ends_cleanly_on_sigterm_and_by_itself_when_idle(environment: dic
     [
         ("run_worker",),
         ("bootstrap_admin", "--random"),
-        ("create_person", "--username", "berta", "--role", "viewer", "--random"),
+        ("create_person", "--username", "berta", "--grant", "viewer", "--random"),
         ("create_token", "--username", "berta", "--name", "laptop"),
     ],
 )

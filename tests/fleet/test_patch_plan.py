@@ -196,7 +196,7 @@ class TestAsking:
         order_patches(actor=SYSTEM, model_line=old.version.model_line, storage_bytes=2e6)
         assert asked_deltas() == {(old.artifact.pk, new.artifact.pk)}
         record = AuditRecord.objects.get(action="order_patches")
-        assert (record.subject, record.detail["patches"], record.detail["budget_bytes"]) == ("digits", 1, 2e6)
+        assert (record.subject, record.detail["patches"], record.detail["budget_bytes"]) == ("digits", 1, "2000000.0")
 
     def test_order_with_effort_reaches_what_waits_and_what_is_built(self, old: Variant, new: Variant) -> None:
         make_device().holds(old)
@@ -302,7 +302,9 @@ class TestApi:
         body = api_as("viewer").get(PLAN).json()
         assert {row["base"] for row in body["pairs"]} == {None}
 
-    @pytest.mark.parametrize("wish", [{"budget_mb": -1}, {"budget_s": "long"}, {"effort": "heroic"}])
+    @pytest.mark.parametrize(
+        "wish", [{"budget_mb": -1}, {"budget_mb": "nan"}, {"budget_s": "long"}, {"effort": "heroic"}]
+    )
     def test_nonsense_is_refused(self, wish: dict[str, Any], new: Variant) -> None:
         api = api_as("operator")
         assert api.get(PLAN, wish).status_code == 400

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from access.actors import SYSTEM
 from fleet.devices.models import Device, Installation
@@ -22,9 +23,11 @@ from fleet.rollouts.poll import (
 from fleet.rollouts.services import abort_rollout, pause_rollout
 from registry.deltas.formats import BUILT_FORMAT
 from registry.deltas.queries import Way
-from registry.models import ModelLine
-from registry.services import yank_version
+from registry.models import MetadataFile, ModelLine
+from registry.trust.services import accept_targets, renew_metadata
 from tests.factories.fleet import EnrolledDevice, make_device, make_patch, make_rollout, make_variant, sha
+from tests.factories.registry import withdraw_version
+from tests.factories.trust import target_of, trust_line
 
 TARGET = Target("1.1.0", "fp32", File("t" * 64, 900), File("c" * 64, 50), None, Tolerances(atol=0.001))
 WAYS = [Way("packed", "p" * 64, 700, format=1), Way("delta", "d" * 64, 60, base="b" * 64, format=1)]
@@ -120,6 +123,7 @@ def test_device_says_and_then_asks_for_nothing_new() -> None:
                 "target": None,
                 "ways": [],
                 "policy": {"delta_pending": False, "wait_for_delta_s": 0},
+                "targets_version": None,
             }
         ],
     }
@@ -170,6 +174,7 @@ def test_device_is_told_target_and_ways_of_a_started_rollout() -> None:
                 {"way": "raw", "sha256": new.artifact.sha256, "size_bytes": 900_000},
             ],
             "policy": {"delta_pending": False, "wait_for_delta_s": 42},
+            "targets_version": None,
         }
     ]
 
@@ -225,9 +230,39 @@ def test_yanked_target_holds() -> None:
     device = make_device()
     say(device, digits(old.artifact.sha256))
     make_rollout(new)
-    yank_version(actor=SYSTEM, version=new.version, reason="wrong labels")
+    withdraw_version(new.version)
     (told,) = ask(device).json()["installations"]
     assert told["action"] == "hold"
+
+
+@pytest.mark.django_db
+def test_target_that_was_signed_out_holds_until_it_is_signed_again() -> None:
+    old, new = make_variant("1.0.0"), make_variant("1.1.0")
+    signed = trust_line(new.version.model_line, old, new)
+    device = make_device()
+    say(device, digits(old.artifact.sha256))
+    make_rollout(new)
+    told = []
+    for version, variants in ((2, [old]), (3, [old, new])):
+        content = signed.next_targets(map(target_of, variants))
+        accept_targets(actor=SYSTEM, model_line=new.version.model_line, version=version, content=content)
+        told += ask(device).json()["installations"]
+    assert [(one["targets_version"], one["action"]) for one in told] == [(2, "hold"), (3, "install")]
+
+
+@pytest.mark.django_db
+def test_poll_changes_with_targets_and_not_with_renewed_timestamps() -> None:
+    variant = make_variant()
+    line = variant.version.model_line
+    signed = trust_line(line, variant)
+    device = make_device()
+    etag = say(device, digits(variant.artifact.sha256))["ETag"]
+    MetadataFile.objects.filter(role="timestamp").update(expires_at=timezone.now())
+    assert renew_metadata() == 1
+    assert ask(device, etag).status_code == 304
+    accept_targets(actor=SYSTEM, model_line=line, version=2, content=signed.next_targets())
+    changed = ask(device, etag)
+    assert changed.json()["installations"][0]["targets_version"] == 2
 
 
 @pytest.mark.django_db

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import connection
 
-from fleet.devices.models import Installation
+from fleet.devices.models import Device, Installation
 from fleet.ledger.models import LedgerEntry
 from fleet.rollouts.api.event_serializers import FAILED_STAGES
 from fleet.rollouts.models import Attempt, CohortMember, Event, Rollout
@@ -358,3 +358,11 @@ def test_two_devices_that_take_one_attempt_id_share_nothing() -> None:
         in_threads(*[lambda d=device: claim(d) for device in devices])
         assert sorted(result.accepted for result in results) == [0, 5]
         assert Event.objects.filter(attempt=attempt).count() == 5
+
+
+def test_event_of_a_line_that_the_device_may_not_install_is_refused(versions: tuple[Variant, Variant]) -> None:
+    device = make_device()
+    Device.objects.filter(pk=device.row.pk).update(allowed_models=["kws"])
+    accepted, repeated, refused = counts(send(device, Script(versions[1]).started()))
+    assert (accepted, repeated, refused) == (0, 0, 1)
+    assert not Installation.objects.exists()  # which would show the device to the line's people

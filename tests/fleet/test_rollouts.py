@@ -22,8 +22,8 @@ from fleet.rollouts.patches import plan_patches
 from fleet.rollouts.queries import progress_of
 from fleet.rollouts.recording import record_events
 from fleet.rollouts.services import abort_rollout, pause_rollout, resume_rollout, start_rollout
-from registry.models import Patch, Version
-from registry.services import yank_version
+from registry.errors import NotSigned
+from registry.models import Patch, Variant, Version
 from tests.factories.fleet import (
     EnrolledDevice,
     Script,
@@ -38,6 +38,7 @@ from tests.factories.fleet import (
     sha,
 )
 from tests.factories.people import api_as
+from tests.factories.registry import withdraw_version
 
 Outcome = CohortMember.Outcome
 
@@ -94,18 +95,34 @@ class TestStart:
 
     @pytest.mark.parametrize("state", [Version.State.DRAFT, Version.State.YANKED])
     def test_draft_or_yanked_version_is_refused_and_nothing_changes(self, state: str) -> None:
-        target = make_variant("1.1.0", state=state)
+        target = make_variant("1.1.0", state=state, is_live=True)
         make_device().holds(None)
         with pytest.raises(RolloutTarget):
             make_rollout(target)
         assert not Rollout.objects.exists()
         assert Installation.objects.get().target is None
 
+    @pytest.mark.parametrize("start", [True, False])
+    def test_variant_that_nobody_signed_is_refused_and_nothing_changes(self, *, start: bool) -> None:
+        target = make_variant("1.1.0", is_live=False)
+        make_device().holds(None)
+        with pytest.raises(NotSigned, match="signs it first"):
+            make_rollout(target, start=start)
+        assert not Rollout.objects.exists()
+
+    def test_variant_signed_out_between_plan_and_start_is_refused(self) -> None:
+        target = make_variant()
+        make_device().holds(None)
+        rollout = make_rollout(target, start=False)
+        Variant.objects.update(is_live=False)
+        with pytest.raises(NotSigned):
+            start_rollout(actor=SYSTEM, rollout=rollout)
+
     def test_version_yanked_between_plan_and_start_is_refused(self) -> None:
         target = make_variant()
         make_device().holds(None)
         rollout = make_rollout(target, start=False)
-        yank_version(actor=SYSTEM, version=target.version, reason="wrong labels")
+        withdraw_version(target.version)
         with pytest.raises(RolloutTarget, match="yanked"):
             start_rollout(actor=SYSTEM, rollout=rollout)
 
@@ -270,7 +287,7 @@ class TestAfterStart:
         make_device().holds(None)
         rollout = make_rollout(target)
         pause_rollout(actor=SYSTEM, rollout=rollout)
-        yank_version(actor=SYSTEM, version=target.version, reason="wrong labels")
+        withdraw_version(target.version)
         with pytest.raises(RolloutTarget, match="yanked"):
             resume_rollout(actor=SYSTEM, rollout=rollout)
         rollout.refresh_from_db()
@@ -343,7 +360,18 @@ class TestAfterStart:
         waiting.holds(old)
         rollout = make_rollout(new)
         record_events(device=device.row, events=messages([Script(new, rollout).activated(old)]))
-        yank_version(actor=SYSTEM, version=old.version, reason="wrong labels")
+        withdraw_version(old.version)
+        abort_rollout(actor=SYSTEM, rollout=rollout, roll_back=True)
+        assert Installation.objects.get(device=device.row).target == new
+
+    def test_roll_back_never_steps_onto_a_variant_that_was_signed_out(self) -> None:
+        old, new = make_variant("1.0.0"), make_variant("1.1.0")
+        device = make_device()
+        device.holds(old)
+        make_device().holds(old)
+        rollout = make_rollout(new)
+        record_events(device=device.row, events=messages([Script(new, rollout).activated(old)]))
+        Variant.objects.filter(pk=old.pk).update(is_live=False)
         abort_rollout(actor=SYSTEM, rollout=rollout, roll_back=True)
         assert Installation.objects.get(device=device.row).target == new
 

@@ -20,7 +20,8 @@ class Flow(Stack):
     """The stack with the verbs of the demo's models."""
 
     def publish(self, version: str, variant: str) -> dict[str, Any]:
-        """Publish one of the committed models by the command line."""
+        """Publish one of the committed models by the command line, the line's trust set up before."""
+        self.trust(LINE)
         published: dict[str, Any] = self.cli_json("publish", *DemoModel(version, variant).publish_arguments())
         return published
 
@@ -42,7 +43,7 @@ class Flow(Stack):
         """Let the device's agent poll once and do what is asked."""
         self.cli("agent", "once", "--config", str(device.config))
 
-    def finish(self, rollout_id: str, *devices: StackDevice, timeout_s: float = 60.0) -> dict[str, Any]:
+    def finish(self, rollout_id: str, *devices: StackDevice, timeout_s: float = 150.0) -> dict[str, Any]:
         """Let the devices poll until the rollout is finished."""
         deadline = time.monotonic() + timeout_s
         while (rollout := self.rollout(rollout_id))["state"] != "finished":

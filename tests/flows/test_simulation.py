@@ -34,20 +34,22 @@ def stack(prepared: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def _publish(stack: Stack, folder: Path, version: str, made: Release) -> None:
     folder.mkdir()
+    stack.trust(MODEL)
     parts = {"model.onnx": made.model, "contract.json": made.contract, "samples.npz": made.samples}
     for name, content in parts.items():
         (folder / name).write_bytes(content)
     model, contract, samples = (folder / name for name in parts)
     with stack.rest() as rest:
-        publish(rest, Publication(model, MODEL, version, "fp32", contract, samples, create_model=True))
+        publish(rest, Publication(model, MODEL, version, "fp32", contract, samples), stack.signing(rest, MODEL))
 
 
 @pytest.fixture
-def simulate(stack: Stack, capsys: pytest.CaptureFixture[str]) -> Simulate:
+def simulate(stack: Stack, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Simulate:
     """Run the command on that server; its document."""
 
     def run(*options: str, code: int = 0) -> dict[str, Any]:
-        server = ("--server", stack.url, "--token", stack.token, "--model", MODEL)
+        (tmp_path / "token").write_text(stack.token)
+        server = ("--server", stack.url, "--token-file", str(tmp_path / "token"), "--model", MODEL)
         capsys.readouterr()
         assert main(["simulate", *server, "--from", "1.0.0/fp32", "--to", "1.1.0/fp32", *options, "--json"]) == code
         document: dict[str, Any] = json.loads(capsys.readouterr().out)

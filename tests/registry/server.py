@@ -16,11 +16,8 @@ from tests.registry.memory import children_of
 
 ROOT = Path(__file__).parents[2]
 _TOKEN = """
-from access.actors import SYSTEM
-from access.models import Role
-from access.services import create_person, create_token
-person = create_person(actor=SYSTEM, username="ci", password="correct horse battery staple", role=Role("publisher"))
-print("token", create_token(actor=SYSTEM, user=person, name="ci", scopes=["read", "publish"])[1])
+from tests.factories.people import make_person, token_of
+print("token", token_of(make_person("publisher", "ci"), "read", "publish"))
 """
 
 
@@ -56,8 +53,8 @@ class Server:
 
 
 @contextmanager
-def running_server(home: Path, *, disk_bytes: int | None = None) -> Iterator[Server]:
-    """A server in `home`; with `disk_bytes` its store lies on a disk that small."""
+def running_server(home: Path, *, disk_bytes: int | None = None, **variables: str) -> Iterator[Server]:
+    """A server in `home`; with `disk_bytes` its store lies on a disk that small; `variables` are added to its environment."""
     store = home / "store"
     store.mkdir(parents=True)
     environment = {
@@ -69,6 +66,7 @@ def running_server(home: Path, *, disk_bytes: int | None = None) -> Iterator[Ser
         "HOME": str(home),
         "XDG_RUNTIME_DIR": str(home),
         "PYTHONPATH": str(ROOT),
+        **variables,
     }
     manage = [sys.executable, str(ROOT / "manage.py")]
     port = free_port()

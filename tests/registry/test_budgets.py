@@ -150,7 +150,7 @@ PAPER = {
 
 @pytest.fixture
 def line(db: None) -> ModelLine:
-    return make_variant(state=Version.State.DRAFT).version.model_line
+    return make_variant(state=Version.State.DRAFT, is_live=True).version.model_line
 
 
 @pytest.mark.usefixtures("line")
@@ -177,8 +177,8 @@ def test_budget_is_replaced_whole_and_the_audit_has_both() -> None:
     wish = {"configuration": "device-default", "limits": {"fps": {"at_least": 5}}}
     assert set(api.put("/api/v1/models/digits/budget", wish, format="json").json()["limits"]) == {"fps"}
     last = AuditRecord.objects.filter(action="set_budget").latest("pk")
-    assert last.detail["before"]["limits"]["energy_j"] == {"at_most": 2.0}
-    assert last.detail["configuration"] == "device-default"
+    assert last.before["limits"]["energy_j"] == {"at_most": "2.0"}
+    assert last.after["configuration"] == "device-default"
     assert api.put("/api/v1/models/digits/budget", {"limits": {}}, format="json").json()["limits"] == {}
 
 
@@ -201,7 +201,8 @@ def test_who_publishes_or_operates_reads_the_budget_and_does_not_set_it(role: Ro
         ({"fps": {"at_least": 15, "wanted": 10}}, "weaker"),
         ({"energy_j": {"at_most": 2, "wanted": 3}}, "weaker"),
         ({"energy_j": {"at_most": -1}}, "greater"),
-        ({"energy_j": {"at_most": float("inf")}}, "number"),
+        ({"energy_j": {"at_most": "nan"}}, "number"),
+        ({"energy_j": {"at_most": float("inf")}}, "beyond a double"),
         ({"energy_j": {"at_most": "much"}}, "number"),
         ({"quality": {"at_least": 0.5}}, "required"),
         ({"quality": {"metric": "top1", "wanted": 0.5}}, "at_least or at_most"),

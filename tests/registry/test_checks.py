@@ -10,7 +10,7 @@ from django.urls import reverse
 from pytest_django.fixtures import Settings
 
 from access.models import Role
-from registry.checks import CHECKS, check_inspection, check_store
+from registry.checks import CHECKS, check_inspection, check_sandbox, check_store
 from registry.storage.folder import FolderStore
 from tests.factories.people import make_person
 from tests.factories.registry import make_line, make_patch, make_variant, make_version
@@ -83,3 +83,13 @@ def test_admin_shows_everything_and_changes_nothing(client: Client) -> None:
         assert allowed == [False, False, False]
         assert client.get(reverse(f"admin:registry_{model._meta.model_name}_changelist")).status_code == 200
         assert client.get(reverse(f"admin:registry_{model._meta.model_name}_add")).status_code == 403
+
+
+@pytest.mark.parametrize(("is_required", "check_id"), [(True, "registry.E006"), (False, "registry.W002")])
+def test_machine_without_a_filter_of_system_calls_is_told(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, *, is_required: bool, check_id: str
+) -> None:
+    assert list(check_sandbox()) == []
+    monkeypatch.setattr("benchmarks.seccomp.ARCHITECTURES", {})
+    settings.SMALLFLEET_SANDBOX_REQUIRED = is_required
+    assert [message.id for message in check_sandbox()] == [check_id]

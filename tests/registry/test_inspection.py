@@ -1,6 +1,7 @@
 """What the limited child accepts, refuses, and cannot be made to do."""
 
 import io
+import json
 import os
 import resource
 import subprocess
@@ -119,6 +120,86 @@ def test_model_with_too_many_nodes_is_refused(checked: Callable[[bytes], dict[st
         checked(_altered(many))
 
 
+def _function(name: str, calls: list[str]) -> onnx.FunctionProto:
+    nodes = [helper.make_node(called, ["x"], [f"y{at}"], domain="ours") for at, called in enumerate(calls)]
+    nodes.append(helper.make_node("Identity", ["x"], ["y"]))
+    return helper.make_function(
+        "ours", name, ["x"], ["y"], nodes, [helper.make_opsetid("", 17), helper.make_opsetid("ours", 1)]
+    )
+
+
+def _functions_that_double(model: onnx.ModelProto) -> None:
+    model.functions.append(_function("f0", []))
+    for level in range(1, 40):
+        model.functions.append(_function(f"f{level}", [f"f{level - 1}"] * 2))
+    model.graph.node.append(helper.make_node("f39", [model.graph.input[0].name], ["huge"], domain="ours"))
+
+
+def _functions_in_a_circle(model: onnx.ModelProto) -> None:
+    model.functions.extend([_function("there", ["back"]), _function("back", ["there"])])
+
+
+def _long_name(model: onnx.ModelProto) -> None:
+    model.graph.node[0].name = "n" * 2_000
+
+
+def _long_text(model: onnx.ModelProto) -> None:
+    model.metadata_props.add(key="story", value="x" * (2 << 20))
+
+
+def _many_dimensions(model: onnx.ModelProto) -> None:
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.float32), "flat"))
+    model.graph.initializer[-1].dims[:] = [1] * 40
+
+
+def _many_edges(model: onnx.ModelProto) -> None:
+    name = model.graph.input[0].name
+    model.graph.node.append(helper.make_node("Concat", [name] * 20_000, ["wide"], axis=0))
+
+
+def _deep_graphs(model: onnx.ModelProto) -> None:
+    branch = helper.make_graph([], "innermost", [], [helper.make_tensor_value_info("o", TensorProto.FLOAT, [1])])
+    for level in range(18):
+        node = helper.make_node("If", ["c"], [f"o{level}"], then_branch=branch, else_branch=onnx.GraphProto(name="e"))
+        branch = helper.make_graph([node], f"level{level}", [], [])
+    model.graph.node.extend(branch.node)
+
+
+@pytest.mark.parametrize(
+    ("alter", "complaint"),
+    [
+        (_functions_that_double, "functions put in their places"),
+        (_functions_in_a_circle, "calls itself"),
+        (_long_name, "characters in one name"),
+        (_long_text, "characters in one text"),
+        (_many_dimensions, "dimensions"),
+        (_many_edges, "inputs and outputs at one node"),
+        (_deep_graphs, "graphs inside each other"),
+    ],
+)
+def test_model_that_is_small_in_bytes_and_huge_in_a_part_is_refused(
+    checked: Callable[[bytes], dict[str, Any]], alter: Callable[[onnx.ModelProto], None], complaint: str
+) -> None:
+    with pytest.raises(ModelInvalid, match=complaint):
+        checked(_altered(alter))
+
+
+def test_model_whose_messages_nest_without_end_is_refused(checked: Callable[[bytes], dict[str, Any]]) -> None:
+    """ModelProto.graph = 7, GraphProto.node = 1, NodeProto.attribute = 5, AttributeProto.g = 6, 10,000 levels deep."""
+    nested = b""
+    for field in [6, 5, 1] * 10_000:
+        nested = bytes([field << 3 | 2]) + _varint(len(nested)) + nested
+    with pytest.raises(ModelInvalid, match="no ONNX file"):
+        checked(b"\x3a" + _varint(len(nested)) + nested)
+
+
+def test_model_of_nothing_but_broken_bytes_is_refused(checked: Callable[[bytes], dict[str, Any]]) -> None:
+    good = onnx_model()
+    for broken in (b"\x00", b"\xff" * 4096, good[: len(good) // 2], bytes(reversed(good)), b"PK\x03\x04" + good):
+        with pytest.raises(ModelInvalid):
+            checked(broken)
+
+
 def test_check_that_needs_too_much_memory_refuses_the_model(tmp_path: Path, settings: Settings) -> None:
     """Empty messages are two bytes in the file and about a hundred parsed: a small file that grows."""
     settings.SMALLFLEET_INSPECTION_MEMORY_BYTES = 200 * 1024**2
@@ -151,7 +232,7 @@ def child_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[s
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{Path.cwd()}")
 
     def write(program: str) -> str:
-        prelude = "import json, sys\nfrom benchmarks.confine import confine\nconfine(**json.loads(sys.argv[1]))\n"
+        prelude = "import sys\nfrom registry.children import limit_itself\nlimit_itself(sys.argv[1])\n"
         (tmp_path / "the_child.py").write_text(prelude + program)
         return "the_child"
 
@@ -222,14 +303,62 @@ def test_child_has_neither_the_servers_secrets_nor_core_dumps(
     assert run_child(child_module(program), [], limits=LIMITS) == b"False (0, 0)\n"
 
 
+def test_shut_in_child_has_no_network_no_process_and_only_its_file(
+    child_module: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("files")  # not below what Python imports from
+    (folder / "given").write_text("given")
+    (folder / "other").write_text("other")
+    program = f"""
+import json, os, socket, subprocess
+from pathlib import Path
+from registry.children import shut_in
+folder = Path({str(folder)!r})
+shut_in(sys.argv[1], readable=[folder / "given"])
+done = []
+for name, attempt in {{
+    "given": lambda: (folder / "given").read_text(),
+    "other": lambda: (folder / "other").read_text(),
+    "write": lambda: os.open(folder / "given", os.O_WRONLY),
+    "passwd": lambda: Path("/etc/passwd").read_text(),
+    "socket": lambda: socket.socket(),
+    "process": lambda: subprocess.run(["true"]),
+}}.items():
+    try:
+        attempt()
+        done.append(name)
+    except PermissionError:
+        pass
+print(json.dumps(done))
+"""
+    assert json.loads(run_child(child_module(program), [], limits=LIMITS)) == ["given"]
+
+
+def test_check_without_a_sandbox_is_none_where_it_is_required(child_module: Callable[[str], str]) -> None:
+    """seccomp(2) is taken away first, as on a kernel that has none."""
+    program = """
+from benchmarks import seccomp
+from registry.children import shut_in
+names = {f"n{n}": (n, n) for n in range(seccomp.NEWEST_NUMBER + 1) if n not in (277, 317)}
+seccomp.NUMBERS.update(names, seccomp=(317, 277))
+seccomp.install(seccomp.Profile(tuple(seccomp.NUMBERS), {}, ("seccomp",)))
+shut_in(sys.argv[1], readable=[])
+print("went on")
+"""
+    with pytest.raises(ChildFailed, match="no filter of system calls"):
+        run_child(child_module(program), [], limits=LIMITS)
+    unguarded = Limits(memory_bytes=300 * 1024**2, timeout_s=20, sandbox_required=False)
+    assert run_child(child_module(program), [], limits=unguarded) == b"went on\n"
+
+
 def test_children_of_the_check_import_no_django() -> None:
     program = "import registry.inspection.__main__, registry.inspection.model, registry.inspection.samples, sys; sys.exit('django' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def _npz(**members: bytes) -> bytes:
+def _npz(compression: int = zipfile.ZIP_DEFLATED, /, **members: bytes) -> bytes:
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(file, "w", compression) as archive:
         for name, content in members.items():
             archive.writestr(name, content)
     return file.getvalue()
@@ -251,6 +380,13 @@ BAD_SAMPLES = {
     "a scalar": sample_set(more={"input:one": np.array(1.0)}),
     "header lies": _npz(**GOOD, **{"labels.npy": _npy(np.zeros(2))[:-8]}),
     "zip bomb": _npz(**GOOD, **{"labels.npy": bytes(64 * 1024**2)}),
+    "packed with LZMA": _npz(zipfile.ZIP_LZMA, **GOOD),
+    "broken inside": _npz(**GOOD)[:60] + b"\xff\xff\xff" + _npz(**GOOD)[63:],
+    "too many dimensions": _npz(**GOOD, **{"labels.npy": _npy(np.zeros((1,) * 33))}),
+    "too many members": _npz(**{f"input:{number}.npy": b"" for number in range(300)}),
+    "a header that nests": _npz(**{"labels.npy": b"\x93NUMPY\x01\x00" + (9000).to_bytes(2, "little") + b"(" * 9000}),
+    "a header of gigabytes": _npz(**{"labels.npy": b"\x93NUMPY\x02\x00\xff\xff\xff\xff" + b" " * 100}),
+    "a pickle": b"\x80\x04cos\nsystem\n(S'true'\ntR.",
     "path": _npz(**GOOD, **{"../labels.npy": _npy(np.zeros(2))}),
 }
 

@@ -9,6 +9,7 @@ from rest_framework.test import APIClient
 
 from access.actors import SYSTEM
 from access.models import AuditRecord
+from registry import uploads
 from registry.errors import StoreFull, UploadIncomplete
 from registry.models import Artifact
 from registry.storage import Staged
@@ -32,6 +33,27 @@ def test_new_file_is_stored_and_described(publisher: APIClient, store: Path, kin
     assert file.read_bytes() == content
     assert str(file).endswith(f"{digest(content)[:2]}/{digest(content)[2:4]}/{digest(content)}")
     assert AuditRecord.objects.filter(action="store_artifact", subject=digest(content)).count() == 1
+
+
+def test_file_is_served_to_nobody_before_its_check_has_passed(
+    publisher: APIClient, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    check = uploads._inspect
+
+    def asking_meanwhile(path: Path, kind: Any) -> Any:
+        asked.append(publisher.get(f"{API}/artifacts/sha256/{digest(onnx_model())}").status_code)
+        assert not current_store().exists(digest(onnx_model()))
+        return check(path, kind)
+
+    monkeypatch.setattr(uploads, "_inspect", asking_meanwhile)
+    assert upload(publisher, onnx_model()).status_code == 201
+    assert asked == [404]
+    monkeypatch.undo()
+    broken = onnx_model()[:-20]
+    assert upload(publisher, broken).status_code == 422
+    assert publisher.get(f"{API}/artifacts/sha256/{digest(broken)}").status_code == 404
+    assert all(digest(broken) not in str(file) for file in files_in(store))
 
 
 def test_model_is_described_by_what_it_costs(publisher: APIClient) -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from rest_framework.test import APIClient
+from tuf.api.metadata import TargetFile
 
 from tests.factories.registry import digest
+from tests.factories.trust import SignedLine
 
 API = "/api/v1"
 
@@ -30,6 +32,24 @@ def send(client: APIClient, method: str, path: str, body: Any = None, **headers:
         content_type="application/json",
         **headers,
     )
+
+
+def put_metadata(client: APIClient, line: str, name: str, content: bytes) -> Any:
+    """PUT a signed file."""
+    return client.put(f"{API}/models/{line}/metadata/{name}", data=content, content_type="application/json")
+
+
+def new_signed_line(client: APIClient, name: str = "digits") -> SignedLine:
+    """Keys of a model line that is there, and its first root on the server."""
+    signed = SignedLine(name, send(client, "GET", "/trust/online-keys").json())
+    assert put_metadata(client, name, "1.root.json", signed.root_bytes()).status_code == 201
+    return signed
+
+
+def sign_targets(client: APIClient, signed: SignedLine, *targets: TargetFile) -> Any:
+    """Sign these targets, and no others, and PUT them."""
+    content = signed.next_targets(targets)
+    return put_metadata(client, signed.model, f"{signed.targets.version}.targets.json", content)
 
 
 def files_in(store: Path) -> list[Path]:

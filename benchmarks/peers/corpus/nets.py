@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from benchmarks.peers.corpus.images import mnist
+from compression.datasets.mnist import mnist_halved
+from compression.determinism import repeatable
 from compression.squeezenet import SqueezeNet, SqueezeNetShape
 from compression.training import shift
 
@@ -140,7 +141,8 @@ def train(net: nn.Module, stage: Stage) -> None:
     """Train `net` in place and leave it in eval mode."""
     generator = torch.Generator().manual_seed(stage.seed)
     torch.manual_seed(stage.seed)
-    images, labels = (torch.from_numpy(array) for array in mnist())
+    samples = mnist_halved()
+    images, labels = torch.from_numpy(samples.images), torch.from_numpy(samples.classes)
     count = len(labels) if stage.every_image else FIRST_IMAGES
     layers = [module for module in net.modules() if not list(module.children()) and list(module.parameters())]
     kept = min(round(len(layers) * (1 - stage.layers)), len(layers) - 1)
@@ -157,11 +159,9 @@ def train(net: nn.Module, stage: Stage) -> None:
     net.eval()
 
 
+@repeatable()
 def make_checkpoint(folder: Path, net_name: str, stage_name: str) -> None:
     """Train up to `stage_name` and write `<stage>.pt`, `<stage>.onnx` and, with normalisation folded, `<stage>-deployed.onnx`."""
-    torch.use_deterministic_algorithms(mode=True)
-    # One thread: sums in a fixed order, so the same bytes on every run.
-    torch.set_num_threads(1)
     stage = STAGES[stage_name]
     torch.manual_seed(stage.seed)
     net = NETS[net_name]()
@@ -184,7 +184,7 @@ def _export(net: nn.Module, path: Path, mode: torch.onnx.TrainingMode) -> None:
         warnings.simplefilter("ignore")
         torch.onnx.export(
             copy.deepcopy(net),
-            (torch.from_numpy(mnist()[0][:2]),),
+            (torch.from_numpy(mnist_halved().images[:2]),),
             path,
             dynamo=False,
             training=mode,

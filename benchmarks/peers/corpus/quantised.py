@@ -11,7 +11,6 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.peers.corpus.checkpoints import checkpoint
-from benchmarks.peers.corpus.images import mnist
 from benchmarks.peers.corpus.recipe import Recipe
 from benchmarks.peers.corpus.wheels import WheelMember
 from benchmarks.peers.pairs import Made, PairClass
@@ -27,16 +26,17 @@ def static_int8(source: Path, images_from: int, *, per_channel: bool = True, qdq
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    from compression.quantisation import ImageReader
+    from compression.datasets.mnist import mnist_halved
+    from compression.quantisation.static import SampleReader
 
-    images = mnist()[0][images_from : images_from + _CALIBRATION_IMAGES]
+    images = mnist_halved().take(slice(images_from, images_from + _CALIBRATION_IMAGES))
     with tempfile.TemporaryDirectory() as folder:
         prepared, target = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
         quantize_static(
             prepared,
             target,
-            ImageReader("image", images),
+            SampleReader(images, batch=64),
             quant_format=QuantFormat.QDQ if qdq else QuantFormat.QOperator,
             per_channel=per_channel,
             activation_type=QuantType.QUInt8,

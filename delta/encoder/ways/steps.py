@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from delta.arrays import Items
 from delta.corrections.steps import Steps, Weights, moved
+from delta.encoder.base_tensors import Counterpart
 from delta.encoder.channels import axes
 from delta.encoder.scene import Scene
 from delta.encoder.tensors import TensorRef
@@ -18,6 +19,8 @@ _FLOAT = 1
 _CLASSES = 48
 _PRECISE = 256
 """How many of the most precise changes the first guess at the step looks at."""
+_SMALLEST_CODES = 12
+"""Few changes may all be of several steps: what the smallest of them may be."""
 _NEIGHBOURS = 8
 MAX_CODE = 1 << 15
 
@@ -27,7 +30,7 @@ def propose(tensor: TensorRef, scene: Scene) -> Iterator[Proposal]:
     if tensor.data_type != _FLOAT or not scene.settings.contexts:
         return
     values = scene.values(tensor)
-    for old in scene.base.counterparts(tensor):
+    for old in _sources(tensor, scene):
         old_values = scene.base.values(old)
         found = find_step(values, old_values)
         if found is None:
@@ -43,38 +46,45 @@ def propose(tensor: TensorRef, scene: Scene) -> Iterator[Proposal]:
             yield (Way(tensor.size, predictor, operands, Steps.number, (step_bits,), drawn),)
 
 
+def _sources(tensor: TensorRef, scene: Scene) -> Iterator[Counterpart]:
+    """Counterparts, then what has the name and form: gains and shifts may move so far that nothing of them is alike."""
+    found = scene.base.counterparts(tensor)
+    yield from found
+    for old in scene.base.named(tensor.name):
+        if (old.data_type, old.items) == (tensor.data_type, tensor.items) and Counterpart(old) not in found:
+            yield Counterpart(old)
+
+
 def find_step(new: Weights, old: Weights) -> tuple[np.float32, Items] | None:
     """The step and the codes (int16) with `moved(old, codes, step)` equal to `new`, bit for bit, if there are any."""
     with np.errstate(all="ignore"):
         change = new.astype(np.float64) - old
     if not np.isfinite(change).all() or not change.any():
         return None
-    guess = _first_guess(change, old)
-    if guess is None:
-        return None
-    codes = np.rint(change / guess)
-    if np.abs(codes).max() >= MAX_CODE or not codes.any():
-        return None
-    refined = float((change * codes).sum() / np.square(codes).sum())
-    for step in _near(refined):
-        if not 0 < step < np.inf:
+    for guess in _guesses(change, old):
+        codes = np.rint(change / guess)
+        if np.abs(codes).max() >= MAX_CODE or not codes.any():
             continue
-        codes = np.rint(change / float(step))
-        if np.abs(codes).max() < MAX_CODE and _same(moved(old, codes, step), new):
-            return step, codes.astype("<i2")
+        refined = float((change * codes).sum() / np.square(codes).sum())
+        for step in _near(refined):
+            if not 0 < step < np.inf:
+                continue
+            codes = np.rint(change / float(step))
+            if np.abs(codes).max() < MAX_CODE and _same(moved(old, codes, step), new):
+                return step, codes.astype("<i2")
     return None
 
 
-def _first_guess(change: npt.NDArray[np.float64], old: Weights) -> float | None:
-    """The smallest change, as seen where the old number is small and rounding took little away."""
+def _guesses(change: npt.NDArray[np.float64], old: Weights) -> Iterator[float]:
+    """Steps of which changes are multiples, the largest first, as seen where the old number is small and rounding took little away."""
     changed = np.flatnonzero(change)
     precise = changed[np.argsort(np.abs(old[changed]), kind="stable")[:_PRECISE]]
     sizes = np.abs(change[precise])
     least = float(sizes.min())
-    multiples = sizes / least
-    if np.abs(multiples - np.rint(multiples)).max() > 0.1:
-        return None
-    return float((sizes * np.rint(multiples)).sum() / np.square(np.rint(multiples)).sum())
+    for smallest_code in range(1, _SMALLEST_CODES + 1):
+        multiples = sizes * (smallest_code / least)
+        if np.abs(multiples - np.rint(multiples)).max() <= 0.1:
+            yield float((sizes * np.rint(multiples)).sum() / np.square(np.rint(multiples)).sum())
 
 
 def _near(step: float) -> Iterator[np.float32]:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from fleet.dashboards import formats
 from fleet.dashboards.charts.axes import CostAxis, linear_axis, log_axis
 from fleet.dashboards.charts.labels import Mark, place_labels
-from fleet.dashboards.charts.style import Figure, colour, layout
+from fleet.dashboards.charts.style import Figure, as_text, colour, layout
 from registry.metrics import is_share
 
 SMALLEST_MARKER, LARGEST_MARKER, UNMEASURED_MARKER = 10.0, 32.0, 13.0
@@ -97,7 +97,7 @@ class _Chart:
             traces.append(self._version(own, sizes, places, version, colour(number)))
         traces += _legend(self.points)
         tick_format = ".1%" if is_share(self.metric) else ".4~g"
-        yaxis = {"title": {"text": self.metric, "standoff": 14}, "tickformat": tick_format}
+        yaxis = {"title": {"text": as_text(self.metric), "standoff": 14}, "tickformat": tick_format}
         return {"data": traces, "layout": layout(self.axis.spec, yaxis)}
 
     def _front(self) -> Figure:
@@ -120,12 +120,17 @@ class _Chart:
         return {
             "type": "scatter",
             "mode": "markers+text",
-            "name": name,
+            "name": as_text(name),
             "x": [self.axis.place(self.costs[place]) for place in own],
             "y": [point.value for point in points],
-            "text": [_label(self.points[place]) if places[place] else "" for place in own],
+            "text": [as_text(self.points[place].label) if places[place] else "" for place in own],
             "textposition": [places[place] or "top right" for place in own],
-            "textfont": {"size": 11, "color": "var(--ink)"},
+            "textfont": {
+                "size": 11,
+                "color": "var(--ink)",
+                # Not <b>, which Plotly turns into an inline style, and those the pages' policy forbids.
+                "weight": ["bold" if point.is_current else "normal" for point in points],
+            },
             "hovertext": [self._hover(point) for point in points],
             "hoverinfo": "text",
             "error_y": _error_bars(points, of_version),
@@ -161,17 +166,13 @@ class _Chart:
             interval = f" ({low} to {high})"
         measured = point.p50_latency_ns is not None
         lines = [
-            f"<b>{point.label}</b>{', most of the fleet' if point.is_current else ''}",
-            f"{self.metric} {formats.metric_text(point.value, self.metric)}{interval}",
+            f"{as_text(point.label)}{', most of the fleet' if point.is_current else ''}",
+            f"{as_text(self.metric)} {formats.metric_text(point.value, self.metric)}{interval}",
             f"{bound}{formats.bytes_text(point.cost_bytes)}, {formats.money_text(point.cost_money, self.currency)}",
             point.ways,
             f"p50 latency {formats.ms_text(point.p50_latency_ns)}" if measured else "no measurement of latency",
         ]
         return "<br>".join(line for line in lines if line)
-
-
-def _label(point: VariantPoint) -> str:
-    return f"<b>{point.label}</b>" if point.is_current else point.label
 
 
 def _markers(points: Sequence[VariantPoint], sizes: Sequence[float], of_version: str) -> Figure:

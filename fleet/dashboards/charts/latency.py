@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fleet.dashboards import formats
-from fleet.dashboards.charts.style import Figure, colour, layout
+from fleet.dashboards.charts.style import Figure, as_text, colour, layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class LatencyPoint:
         """What is said of it when it is pointed at."""
         where = self.device_class or "no class"
         return (
-            f"<b>{self.label}</b> on {where}<br>median device {formats.ms_text(self.median_ns)}, "
+            f"{as_text(self.label)} on {as_text(where)}<br>median device {formats.ms_text(self.median_ns)}, "
             f"half of them {formats.ms_text(self.q1_ns)} to {formats.ms_text(self.q3_ns)}<br>{self.devices} devices"
         )
 
@@ -31,7 +31,7 @@ class LatencyPoint:
 def latency_chart(points: Sequence[LatencyPoint]) -> Figure:
     """One row per variant, in it one mark per device class with the quartiles over the devices as its bar."""
     classes = sorted({point.device_class for point in points})
-    labels = list(dict.fromkeys(point.label for point in points))
+    labels = list(dict.fromkeys(as_text(point.label) for point in points))
     traces = [
         _class_trace(name, number, [point for point in points if point.device_class == name])
         for number, name in enumerate(classes)
@@ -49,9 +49,9 @@ def _class_trace(name: str, number: int, points: Sequence[LatencyPoint]) -> Figu
         "type": "scatter",
         "mode": "markers",
         "orientation": "h",
-        "name": name or "no class",
+        "name": as_text(name or "no class"),
         "x": [point.median_ns / 1e6 for point in points],
-        "y": [point.label for point in points],
+        "y": [as_text(point.label) for point in points],
         "hovertext": [point.words for point in points],
         "hoverinfo": "text",
         "error_x": {

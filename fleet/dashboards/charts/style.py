@@ -3,6 +3,7 @@
 Colours are names of CSS variables (`var(--…)`), which `charts.js` resolves, so that one figure fits the light and the dark page.
 """
 
+from html import escape
 from typing import Any
 
 Figure = dict[str, Any]
@@ -13,6 +14,11 @@ _COLOURS = 6
 def colour(number: int) -> str:
     """The colour of the n-th thing that is coloured alike; after six they come again."""
     return f"var(--chart-{number % _COLOURS + 1})"
+
+
+def as_text(words: str) -> str:
+    """Somebody else's words where Plotly reads its own markup: a device's class must not become a link."""
+    return escape(words, quote=False)
 
 
 def layout(xaxis: Figure, yaxis: Figure) -> Figure:

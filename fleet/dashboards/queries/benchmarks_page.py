@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from access.actors import Actor
 from benchmarks.proxy import METRIC_WORDS, PROXY_WORDS
 from fleet.dashboards.queries.measurements import CANONICAL
 from fleet.measurements.comparison import Disagreement, Promise, disagreements, promise_of
@@ -41,9 +42,9 @@ class BenchmarksPage:
     disagreements: list[PairRow]
 
 
-def benchmarks_page(model_line: ModelLine, *, configuration: str = "") -> BenchmarksPage:
+def benchmarks_page(model_line: ModelLine, *, actor: Actor, configuration: str = "") -> BenchmarksPage:
     """The series of one configuration, the canonical one unless another is asked for: those of two are never in one table."""
-    every = series_figures(model_line)
+    every = series_figures(model_line, actor=actor)
     present = sorted({one.series.configuration for one in every}, key=lambda name: (name != CANONICAL, name))
     chosen = configuration if configuration in present else next(iter(present), CANONICAL)
     shown = [one for one in every if one.series.configuration == chosen]

@@ -6,9 +6,11 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from access.actors import Actor
 from fleet.devices.models import Device, Installation
 from fleet.devices.queries import waits_for
 from fleet.devices.selectors import condition, parse_query
+from fleet.devices.visibility import visible_devices, visible_installations
 from registry.names import Names, name_in, names_of_artifacts
 
 
@@ -28,17 +30,17 @@ class InstallationRow:
         return target is None or target.artifact_id == self.installation.current_id
 
 
-def found_devices(text: str, *, waiting_for: str = "") -> QuerySet[Device]:
-    """Devices by a part of their name, or by a query of terms as groups have them, if it has one of `=`, `!` and `,`.
+def found_devices(text: str, *, actor: Actor, waiting_for: str = "") -> QuerySet[Device]:
+    """Devices that the actor may see, by a part of their name, or by a query of terms as groups have them, if it has one of `=`, `!` and `,`.
 
     With `waiting_for` only those that this rule of their own keeps from what the server wants.
 
     Raises:
         QueryInvalid: the query cannot be read.
     """
-    devices = Device.objects.select_related("link_class").order_by("name", "id")
+    devices = visible_devices(actor).select_related("link_class").order_by("name", "id")
     if waiting_for:
-        devices = devices.filter(waits_for(waiting_for))
+        devices = devices.filter(waits_for(waiting_for, actor=actor))
     text = text.strip()
     if not text:
         return devices
@@ -47,10 +49,11 @@ def found_devices(text: str, *, waiting_for: str = "") -> QuerySet[Device]:
     return devices.filter(name__icontains=text)
 
 
-def installation_rows(device_ids: Collection[UUID]) -> dict[UUID, list[InstallationRow]]:
-    """What these devices hold, by device. Two queries."""
+def installation_rows(device_ids: Collection[UUID], *, actor: Actor) -> dict[UUID, list[InstallationRow]]:
+    """What these devices hold, as far as the actor may see it, by device. Two queries."""
     installations = list(
-        Installation.objects.filter(device_id__in=device_ids, active=True)
+        visible_installations(actor)
+        .filter(device_id__in=device_ids, active=True)
         .select_related("model_line", "target__version__model_line")
         .order_by("model_line__name")
     )

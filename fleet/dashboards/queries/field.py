@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from django.db.models import Count
 
-from fleet.devices.models import Installation
+from access.actors import Actor
+from fleet.devices.visibility import visible_installations
 from registry.models import ModelLine
 from registry.names import Names, VariantName, names_of_artifacts
 
@@ -57,11 +58,12 @@ class LineInField:
         return [*first, ("rest", "others", rest)] if rest else first
 
 
-def lines_in_field(lines: Iterable[ModelLine]) -> list[LineInField]:
-    """What the fleet runs of these model lines; revoked devices do not count. Two queries."""
+def lines_in_field(lines: Iterable[ModelLine], *, actor: Actor) -> list[LineInField]:
+    """What the devices that the actor may see run of these model lines; revoked ones do not count. Two queries."""
     lines = list(lines)
     rows = (
-        Installation.objects.filter(model_line__in=lines, device__revoked_at=None)
+        visible_installations(actor)
+        .filter(model_line__in=lines, device__revoked_at=None)
         .order_by()
         .values_list("model_line_id", "current_id", "current_sha256")
         .annotate(devices=Count("id"))

@@ -7,12 +7,15 @@ from uuid import UUID
 
 from django.db.models import Case, IntegerField, QuerySet, Value, When
 
+from access.actors import Actor
 from fleet.dashboards.queries.measurements import failed_rules
 from fleet.devices.models import Device, Installation
+from fleet.devices.visibility import installation_condition
 from fleet.ledger.models import LedgerEntry
 from fleet.measurements.models import BenchmarkReport
 from fleet.rollouts.messages import EventKind
 from fleet.rollouts.models import Attempt, Event, Rollout
+from fleet.rollouts.visibility import visible_attempts
 from registry.models import ModelLine, Variant
 from registry.names import name_in, names_of_artifacts
 
@@ -43,14 +46,14 @@ class ReportRow:
     failed: list[str]
 
 
-def attempts_of(device: Device) -> QuerySet[Attempt]:
-    """The device's attempts, newest first."""
-    attempts = Attempt.objects.filter(installation__device=device)
+def attempts_of(device: Device, *, actor: Actor) -> QuerySet[Attempt]:
+    """The device's attempts that the actor may see, newest first."""
+    attempts = visible_attempts(actor).filter(installation__device=device)
     return attempts.select_related(*_ATTEMPT_NAMES).order_by("-opened_at", "-pk")
 
 
-def attempts_under(rollout: Rollout) -> QuerySet[Attempt]:
-    """The rollout's attempts with their devices: bad ends first, then the open ones, the newest of each first."""
+def attempts_under(rollout: Rollout, *, actor: Actor) -> QuerySet[Attempt]:
+    """The rollout's attempts that the actor may see, with their devices: bad ends first, then the open ones, the newest of each first."""
     order = Case(
         When(state=Attempt.State.FAILED, then=Value(0)),
         When(state=Attempt.State.ROLLED_BACK, then=Value(1)),
@@ -58,7 +61,12 @@ def attempts_under(rollout: Rollout) -> QuerySet[Attempt]:
         default=Value(3),
         output_field=IntegerField(),
     )
-    return rollout.attempts.select_related("installation__device").order_by(order, "-opened_at", "-pk")
+    return (
+        visible_attempts(actor)
+        .filter(rollout=rollout)
+        .select_related("installation__device")
+        .order_by(order, "-opened_at", "-pk")
+    )
 
 
 def shadow_runs_of(attempts: Sequence[Attempt]) -> list[tuple[Attempt, Event | None]]:
@@ -91,10 +99,11 @@ def attempt_rows(attempts: Sequence[Attempt]) -> list[AttemptRow]:
 
 
 def newest_reports(
-    *, device: Device | None = None, model_line: ModelLine | None = None, validity: str | None = None
+    *, actor: Actor, device: Device | None = None, model_line: ModelLine | None = None, validity: str | None = None
 ) -> list[ReportRow]:
-    """The newest reports of a device or a model line. Three queries."""
-    reports = BenchmarkReport.objects.select_related("device", "artifact", "model_line").order_by("-received_at", "-pk")
+    """The newest reports of a device or a model line, of those that the actor may see. Three queries."""
+    seen = BenchmarkReport.objects.filter(installation_condition(actor))
+    reports = seen.select_related("device", "artifact", "model_line").order_by("-received_at", "-pk")
     if device is not None:
         reports = reports.filter(device=device)
     if model_line is not None:

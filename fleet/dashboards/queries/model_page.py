@@ -1,17 +1,20 @@
 """One model line: its variants with what they are worth, what they cost today's fleet, and how fast they were measured."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from django.db.models import Count
 
+from access.actors import Actor
 from fleet.dashboards import formats
 from fleet.dashboards.charts.accuracy_cost import VariantPoint, pareto_front
 from fleet.dashboards.queries.budget import BudgetTable, budget_table
 from fleet.dashboards.queries.field import Holding, LineInField, lines_in_field
 from fleet.dashboards.queries.measurements import ReferenceLatency, reference_latency
 from fleet.dashboards.queries.patch_page import STATUS_WORDS
+from fleet.dashboards.queries.recipes import Recipe, recipes_of
+from fleet.devices.visibility import installation_condition
 from fleet.ledger.forecast import PREVIOUS, THERE
 from fleet.ledger.queries import VariantCost, costs_of_variants
 from fleet.measurements.budgets import budget_check
@@ -90,6 +93,8 @@ class ModelPage:
     patches: dict[str, int]
     measured_where: str
     budget: BudgetTable
+    recipes: list[Recipe]
+    study_count: int
 
     @property
     def unplaced(self) -> list[VariantRow]:
@@ -97,25 +102,28 @@ class ModelPage:
         return [row for row in self.rows if row.cost is not None and row.evaluation is None]
 
 
-def model_page(model_line: ModelLine, *, quality_key: str = "") -> ModelPage:
-    """Everything on the page; `quality_key` chooses the metric and data set, else the most measured one."""
+def model_page(model_line: ModelLine, *, actor: Actor, quality_key: str = "") -> ModelPage:
+    """Everything on the page, by the devices that the actor may see; `quality_key` chooses the metric and data set, else the most measured one."""
     versions = versions_of(model_line)
     variants = [(version, variant) for version in versions for variant in version.variants.all()]
     qualities = _qualities(variants)
     quality = next((one for one in qualities if one.key == quality_key), qualities[0] if qualities else None)
-    (field,) = lines_in_field([model_line])
-    series = series_figures(model_line)
+    (field,) = lines_in_field([model_line], actor=actor)
+    series = series_figures(model_line, actor=actor)
     latency = reference_latency(series)
+    costs = costs_of_variants(model_line=model_line, among=installation_condition(actor))
     standing = [variant for version, variant in variants if version.state != Version.State.YANKED]
     return ModelPage(
         field=field,
         versions=versions,
         qualities=qualities,
         quality=quality,
-        rows=_rows(model_line, variants, quality, field.most, latency),
+        rows=_rows({cost.variant.pk: cost for cost in costs}, variants, quality, field.most, latency),
         patches=patch_counts(variants),
         measured_where=latency.where,
-        budget=budget_table(budget_check(model_line, standing, figures=series), versions),
+        budget=budget_table(budget_check(model_line, standing, actor=actor, figures=series), versions),
+        recipes=recipes_of(versions),
+        study_count=model_line.studies.count(),
     )
 
 
@@ -150,13 +158,12 @@ def _qualities(variants: Collection[tuple[Version, Variant]]) -> list[Quality]:
 
 
 def _rows(
-    model_line: ModelLine,
+    costs: Mapping[int, VariantCost],
     variants: Sequence[tuple[Version, Variant]],
     quality: Quality | None,
     most: Holding | None,
     latency: ReferenceLatency,
 ) -> list[VariantRow]:
-    costs = {cost.variant.pk: cost for cost in costs_of_variants(model_line=model_line, group=None)}
     rows = [
         VariantRow(
             variant=variant,

@@ -7,14 +7,16 @@ from django.conf import settings
 from django.db.models import Count, Q
 from django.utils import timezone
 
+from access.actors import Actor
 from fleet.dashboards.queries.field import LineInField, lines_in_field
 from fleet.dashboards.queries.rollouts import RolloutProgress, progress_of
 from fleet.dashboards.queries.spending import Spending, spending_since
-from fleet.devices.models import Device
+from fleet.devices.visibility import visible_devices
 from fleet.rollouts.engine import LIVE
 from fleet.rollouts.models import Attempt
 from fleet.rollouts.queries import rollouts_detailed
-from registry.models import ModelLine
+from fleet.rollouts.visibility import rollout_condition, visible_attempts
+from registry.visibility import visible_lines
 
 TROUBLE_WINDOW = timedelta(days=7)
 
@@ -66,36 +68,41 @@ def seen_within_s() -> int:
     return int(3 * settings.SMALLFLEET_POLL_AFTER_S + settings.SMALLFLEET_LAST_SEEN_FLUSH_S)
 
 
-def overview() -> Overview:
-    """Everything on the first page, in a number of queries that does not depend on the fleet's size."""
+def overview(actor: Actor) -> Overview:
+    """Everything on the first page that the actor may see, in a number of queries that does not depend on the fleet's size."""
     now = timezone.now()
     month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    running = rollouts_detailed().filter(state__in=LIVE)
+    running = rollouts_detailed().filter(rollout_condition(actor), state__in=LIVE)
     return Overview(
-        health=device_health(now),
+        health=device_health(now, actor=actor),
         running=progress_of(running),
         month=month,
-        spending=spending_since(month),
-        lines=lines_in_field(ModelLine.objects.all()),
-        troubles=troubles(now - TROUBLE_WINDOW),
+        spending=spending_since(month, actor=actor),
+        lines=lines_in_field(visible_lines(actor), actor=actor),
+        troubles=troubles(now - TROUBLE_WINDOW, actor=actor),
     )
 
 
-def device_health(now: datetime) -> DeviceHealth:
-    """Counts of devices by when they were heard."""
+def device_health(now: datetime, *, actor: Actor) -> DeviceHealth:
+    """Counts of the devices that the actor may see, by when they were heard."""
     window_s = seen_within_s()
-    counts = Device.objects.filter(revoked_at=None).aggregate(
-        enrolled=Count("id"),
-        seen=Count("id", filter=Q(last_seen_at__gte=now - timedelta(seconds=window_s))),
-        never=Count("id", filter=Q(last_seen_at=None)),
+    counts = (
+        visible_devices(actor)
+        .filter(revoked_at=None)
+        .aggregate(
+            enrolled=Count("id"),
+            seen=Count("id", filter=Q(last_seen_at__gte=now - timedelta(seconds=window_s))),
+            never=Count("id", filter=Q(last_seen_at=None)),
+        )
     )
     return DeviceHealth(**counts, seen_within_s=window_s)
 
 
-def troubles(since: datetime) -> list[Trouble]:
-    """Why attempts ended badly since then, the most frequent reasons first."""
+def troubles(since: datetime, *, actor: Actor) -> list[Trouble]:
+    """Why attempts that the actor may see ended badly since then, the most frequent reasons first."""
     rows = (
-        Attempt.objects.filter(state__in=[Attempt.State.FAILED, Attempt.State.ROLLED_BACK], closed_at__gte=since)
+        visible_attempts(actor)
+        .filter(state__in=[Attempt.State.FAILED, Attempt.State.ROLLED_BACK], closed_at__gte=since)
         .order_by()
         .values_list("state", "reason")
         .annotate(attempts=Count("id"))

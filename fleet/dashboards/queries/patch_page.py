@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from access.actors import Actor
 from fleet.rollouts.matrix import Cell, PatchMatrix, Side, patch_matrix
 from fleet.rollouts.patches import line_outlook
 from registry.deltas.outlook import Outlook
@@ -83,11 +84,16 @@ class PatchPage:
 
 
 def patch_page(
-    model_line: ModelLine, *, storage_bytes: float | None = None, build_s: float | None = None, effort: str = ""
+    model_line: ModelLine,
+    *,
+    actor: Actor,
+    storage_bytes: float | None = None,
+    build_s: float | None = None,
+    effort: str = "",
 ) -> PatchPage:
     """Everything on the page, planned with this budget, or with what the standing one has left."""
     outlook = line_outlook(model_line, storage_bytes=storage_bytes, build_s=build_s, effort=effort)
-    matrix = patch_matrix(model_line, outlook, with_past=True)
+    matrix = patch_matrix(model_line, outlook, actor=actor, with_past=True)
     rows = [
         (base, [PairRow(base, target, matrix.cells.get(_pair(base, target))) for target in matrix.tos])
         for base in matrix.froms

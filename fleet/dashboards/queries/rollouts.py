@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db.models import Count, Exists, OuterRef, Q
 
+from access.actors import Actor
 from fleet.ledger.models import LedgerEntry
 from fleet.ledger.queries import RolloutLedger, cost_of_variant, ledger_of_rollout
 from fleet.rollouts.models import Attempt, CohortMember, Rollout
@@ -145,10 +146,10 @@ class RolloutPage:
         ]
 
 
-def rollout_page(rollout: Rollout, *, device_limit: int) -> RolloutPage:
-    """The rollout's progress, forecast and ledger; bytes of the `device_limit` devices that transferred most."""
+def rollout_page(rollout: Rollout, *, actor: Actor, device_limit: int) -> RolloutPage:
+    """The rollout's progress, forecast and ledger; bytes of the `device_limit` devices that transferred most, of those that the actor may see."""
     (progress,) = progress_of([rollout])
-    ledger = ledger_of_rollout(rollout, device_limit=device_limit)
+    ledger = ledger_of_rollout(rollout, actor=actor, device_limit=device_limit)
     return RolloutPage(progress, waits_of(rollout), _forecast(rollout), ledger)
 
 
@@ -164,5 +165,5 @@ def _forecast(rollout: Rollout) -> Forecast | None:
         )
     if rollout.state != Rollout.State.DRAFT:
         return None
-    cost = cost_of_variant(variant=rollout.target, group=rollout.group)
+    cost = cost_of_variant(variant=rollout.target, group=rollout.group, fixed=rollout.by_fixed_attributes)
     return Forecast(cost.bytes_total, cost.money_total, cost.bytes_by_way, cost.is_upper_bound, is_live=True)

@@ -7,9 +7,11 @@ from decimal import Decimal
 
 from django.db.models import QuerySet, Sum
 
+from access.actors import Actor
 from fleet.devices.holdings import default_price
 from fleet.ledger.forecast import BYTES_PER_MB
 from fleet.ledger.models import LedgerEntry
+from fleet.rollouts.visibility import ledger_condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,9 @@ class Spending:
         return sum((way.money for way in self.by_way), Decimal(0))
 
 
-def spending_since(moment: datetime) -> Spending:
-    """Of the ledger's entries made since then."""
-    return spending_of(LedgerEntry.objects.filter(created_at__gte=moment))
+def spending_since(moment: datetime, *, actor: Actor) -> Spending:
+    """Of the ledger's entries made since then that the actor may see."""
+    return spending_of(LedgerEntry.objects.filter(ledger_condition(actor), created_at__gte=moment))
 
 
 def spending_of(entries: QuerySet[LedgerEntry]) -> Spending:

@@ -11,16 +11,16 @@ from fleet.dashboards.people import page, render_page
 from fleet.dashboards.queries.benchmarks_page import SeriesRow, benchmarks_page
 from fleet.dashboards.queries.history import newest_reports
 from fleet.measurements.models import BenchmarkReport
-from registry.models import ModelLine
+from registry.visibility import visible_lines
 
 
 @page
 def benchmarks(request: HttpRequest, actor: Actor) -> HttpResponse:
     """What the devices measured, by variant, device class and conditions. Invalid runs are shown, and are in no figure."""
-    lines = list(ModelLine.objects.all())
+    lines = list(visible_lines(actor))
     name = request.GET.get("model", "")
-    line = get_object_or_404(ModelLine, name=name) if name else next(iter(lines), None)
-    shown = benchmarks_page(line, configuration=request.GET.get("configuration", "")) if line else None
+    line = get_object_or_404(visible_lines(actor), name=name) if name else next(iter(lines), None)
+    shown = benchmarks_page(line, actor=actor, configuration=request.GET.get("configuration", "")) if line else None
     points = points_of(shown.rows) if shown else []
     context = {
         "section": "benchmarks",
@@ -28,7 +28,7 @@ def benchmarks(request: HttpRequest, actor: Actor) -> HttpResponse:
         "line": line,
         "page": shown,
         "figures": {"latency": latency_chart(points)} if points else None,
-        "void": newest_reports(model_line=line, validity=BenchmarkReport.Validity.INVALID) if line else [],
+        "void": newest_reports(actor=actor, model_line=line, validity=BenchmarkReport.Validity.INVALID) if line else [],
     }
     return render_page(request, actor, "dashboards/benchmarks.html", context)
 

@@ -17,11 +17,14 @@ from fleet.dashboards.forms import RolloutForm
 from fleet.dashboards.people import carry_out, operation, operators_page, page, render_page
 from fleet.dashboards.queries.history import attempts_under, shadow_runs_of
 from fleet.dashboards.queries.rollouts import progress_of, rollout_page
-from fleet.ledger.queries import cost_of_variant
+from fleet.devices.models import Group
+from fleet.devices.visibility import installation_condition
+from fleet.ledger.queries import VariantCost, cost_of_variant
 from fleet.rollouts import services
 from fleet.rollouts.engine import LIVE, TRANSITIONS, Verb
-from fleet.rollouts.models import Rollout
 from fleet.rollouts.queries import rollouts_detailed
+from fleet.rollouts.visibility import may_roll_out, operates_line, rollout_condition, visible_rollouts
+from registry.models import Variant
 
 ROLLOUTS_PER_PAGE = 25
 ATTEMPTS_PER_PAGE = 25
@@ -38,7 +41,9 @@ DONE = {
 @page
 def rollouts(request: HttpRequest, actor: Actor) -> HttpResponse:
     """Every rollout, newest first."""
-    shown = Paginator(rollouts_detailed(), ROLLOUTS_PER_PAGE).get_page(request.GET.get("page"))
+    shown = Paginator(rollouts_detailed().filter(rollout_condition(actor)), ROLLOUTS_PER_PAGE).get_page(
+        request.GET.get("page")
+    )
     context = {"section": "rollouts", "rollouts": shown, "progresses": progress_of(shown)}
     return render_page(request, actor, "dashboards/rollouts.html", context)
 
@@ -49,12 +54,12 @@ def new_rollout(request: HttpRequest, actor: Actor) -> HttpResponse:
     if request.method == "POST":
         return _create(request, actor)
     asked = {"wait_for_delta_s": RolloutForm.WAIT_S, **request.GET.dict()} if "variant" in request.GET else None
-    form = RolloutForm(asked, initial={"wait_for_delta_s": RolloutForm.WAIT_S})
+    form = RolloutForm(asked, actor=actor, initial={"wait_for_delta_s": RolloutForm.WAIT_S})
     return _plan(request, actor, form, status=400 if form.is_bound and not form.is_valid() else 200)
 
 
 def _create(request: HttpRequest, actor: Actor) -> HttpResponse:
-    form = RolloutForm(request.POST)
+    form = RolloutForm(request.POST, actor=actor)
     if not form.is_valid():
         return _plan(request, actor, form, status=400)
     try:
@@ -77,31 +82,37 @@ def _plan(request: HttpRequest, actor: Actor, form: RolloutForm, *, status: int)
     # Also of a form with a mistake elsewhere: what was chosen rightly is kept.
     chosen = form.cleaned_data if form.is_bound else {}
     variant, group = chosen.get("variant"), chosen.get("group")
-    cost = cost_of_variant(variant=variant, group=group) if variant is not None else None
+    cost = _cost(actor, variant, group) if variant is not None else None
     context = {"section": "rollouts", "form": form, "cost": cost, "group": group}
     return render_page(request, actor, "dashboards/new_rollout.html", context, status=status)
+
+
+def _cost(actor: Actor, variant: Variant, group: Group | None) -> VariantCost:
+    """What it will cost; for an operator of a group, on the devices that were put into it."""
+    fixed = not operates_line(actor, model=variant.version.model_line.name)
+    return cost_of_variant(variant=variant, group=group, fixed=fixed, among=installation_condition(actor))
 
 
 @page
 def rollout(request: HttpRequest, actor: Actor, rollout_id: UUID) -> HttpResponse:
     """One rollout: how far it is, what it costs against its forecast, and why attempts failed."""
-    return render_page(request, actor, "dashboards/rollout.html", _shown(request, rollout_id))
+    return render_page(request, actor, "dashboards/rollout.html", _shown(request, actor, rollout_id))
 
 
 @page
 def rollout_live(request: HttpRequest, actor: Actor, rollout_id: UUID) -> HttpResponse:
     """The part of the rollout's page that changes while it runs."""
-    context = _shown(request, rollout_id)
+    context = _shown(request, actor, rollout_id)
     response = render_page(request, actor, "dashboards/_rollout_live.html", context)
     response["X-Rollout-State"] = context["rollout"].state
     return response
 
 
-def _shown(request: HttpRequest, rollout_id: UUID) -> dict[str, Any]:
-    shown = get_object_or_404(rollouts_detailed(), pk=rollout_id)
+def _shown(request: HttpRequest, actor: Actor, rollout_id: UUID) -> dict[str, Any]:
+    shown = get_object_or_404(rollouts_detailed().filter(rollout_condition(actor)), pk=rollout_id)
     verbs = [verb.value for state, verb in TRANSITIONS if state == shown.state and verb is not Verb.FINISH]
-    read = rollout_page(shown, device_limit=DEVICES_IN_LEDGER)
-    attempts = Paginator(attempts_under(shown), ATTEMPTS_PER_PAGE).get_page(request.GET.get("page"))
+    read = rollout_page(shown, actor=actor, device_limit=DEVICES_IN_LEDGER)
+    attempts = Paginator(attempts_under(shown, actor=actor), ATTEMPTS_PER_PAGE).get_page(request.GET.get("page"))
     return {
         "section": "rollouts",
         "rollout": shown,
@@ -110,6 +121,7 @@ def _shown(request: HttpRequest, rollout_id: UUID) -> dict[str, Any]:
         "attempts": attempts,
         "attempts_with_shadow": shadow_runs_of(list(attempts)),
         "is_live": shown.state in LIVE,
+        "may_operate": may_roll_out(actor, shown),
         "verbs": verbs,
         "can_roll_back": Verb.ABORT in verbs and read.progress.succeeded > 0,
         "poll_after_s": settings.SMALLFLEET_POLL_AFTER_S,
@@ -119,7 +131,7 @@ def _shown(request: HttpRequest, rollout_id: UUID) -> dict[str, Any]:
 @operation
 def change_rollout(request: HttpRequest, actor: Actor, rollout_id: UUID, verb: str) -> HttpResponse:
     """A button of a rollout's page: one service, then the page again."""
-    shown = get_object_or_404(Rollout, pk=rollout_id)
+    shown = get_object_or_404(visible_rollouts(actor), pk=rollout_id)
     roll_back = request.POST.get("roll_back") == "yes"
     acts = {
         Verb.START: lambda: services.start_rollout(actor=actor, rollout=shown),

@@ -6,19 +6,28 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from access.api.serializers import EndField
+from access.actors import actor_of
+from access.api.serializers import EndField, ShortListField
 from fleet.devices.models import (
     ATTRIBUTE_KEY_PATTERN,
+    MAX_ALLOWED_MODELS,
     MAX_ATTRIBUTE_LENGTH,
     MAX_ATTRIBUTES,
+    MAX_SERIAL_LENGTH,
     Device,
+    EnrollmentSerial,
     EnrollmentToken,
     Group,
     Installation,
     LinkClass,
 )
+from fleet.devices.queries import installable_lines
+from registry.models import NAME_PATTERN, SHA256_PATTERN
 
 MAX_USES = 2**31 - 1
+# In one request: 100 bytes each are well below the cap of a JSON body.
+MAX_SERIALS_AT_ONCE = 5000
+MAX_DEVICES_AT_ONCE = 500
 
 
 class AttributesField(serializers.DictField):
@@ -41,10 +50,18 @@ class AttributesField(serializers.DictField):
         return attributes
 
 
+class SerialField(serializers.CharField):
+    """What stands on a device's label."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=MAX_SERIAL_LENGTH, **options)
+
+
 class EnrollSerializer(serializers.Serializer[Any]):
     """A device introduces itself."""
 
-    token = serializers.CharField(max_length=200)
+    token = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
+    serial = SerialField(required=False, allow_blank=True, default="")
     name = serializers.CharField(max_length=100)
     device_class = serializers.CharField(max_length=64, required=False, allow_blank=True, default="")
     attributes = AttributesField(required=False, default=dict)
@@ -56,7 +73,7 @@ class EnrolledSerializer(serializers.Serializer[Any]):
     device_id = serializers.UUIDField()
     credential = serializers.CharField()
     poll_after_s = serializers.IntegerField()
-    trusted_root_sha256 = serializers.CharField(allow_null=True)
+    approved = serializers.BooleanField(help_text="whether it may work; else an operator must approve it first")
 
 
 class LinkClassSerializer(serializers.ModelSerializer[LinkClass]):
@@ -99,14 +116,36 @@ class LinkClassField(serializers.SlugRelatedField[LinkClass]):
         super().__init__(slug_field="name", queryset=LinkClass.objects.all(), allow_null=True, **options)
 
 
+class SerialsField(ShortListField):
+    """Serials to be registered at once."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(child=SerialField(), max_length=MAX_SERIALS_AT_ONCE, **options)
+
+
 class EnrollmentTokenRequestSerializer(serializers.Serializer[Any]):
     """A wish for an enrollment token."""
 
     name = serializers.CharField(max_length=100)
-    uses = serializers.IntegerField(min_value=1, max_value=MAX_USES, required=False, default=1)
+    mode = serializers.ChoiceField(
+        choices=EnrollmentToken.Mode.choices, required=False, default=EnrollmentToken.Mode.OPEN
+    )
+    uses = serializers.IntegerField(
+        min_value=1,
+        max_value=MAX_USES,
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="1 unless given; in the mode serials as many as those",
+    )
     expires_at = EndField()
+    models = ShortListField(
+        child=serializers.RegexField(NAME_PATTERN), max_length=MAX_ALLOWED_MODELS, required=False, default=list
+    )
+    group = serializers.CharField(max_length=64, required=False, allow_null=True, default=None)
     link_class = LinkClassField(required=False, default=None)
     attributes = AttributesField(required=False, default=dict)
+    serials = SerialsField(required=False, default=list)
 
 
 class EnrollmentTokenSerializer(serializers.ModelSerializer[EnrollmentToken]):
@@ -115,23 +154,77 @@ class EnrollmentTokenSerializer(serializers.ModelSerializer[EnrollmentToken]):
     # Declared, because the range that DRF finds by itself is the database's, and so would be the OpenAPI document.
     uses = serializers.IntegerField(read_only=True)
     used = serializers.IntegerField(read_only=True)
+    models = serializers.ListField(child=serializers.CharField(), source="allowed_models", read_only=True)
+    group = serializers.SlugRelatedField[Group](slug_field="name", read_only=True, allow_null=True)
     link_class = serializers.SlugRelatedField[LinkClass](slug_field="name", read_only=True, allow_null=True)
     attributes = serializers.DictField(child=serializers.CharField(), read_only=True)
 
     class Meta:
         model = EnrollmentToken
         fields = [
-            "id", "name", "uses", "used", "link_class", "attributes", "created_at", "expires_at", "revoked_at",
+            "id", "name", "mode", "uses", "used", "models", "group", "link_class", "attributes", "created_at",
+            "expires_at", "revoked_at",
         ]  # fmt: skip
 
 
 class NewEnrollmentTokenSerializer(EnrollmentTokenSerializer):
-    """An enrollment token with its secret, this once."""
+    """An enrollment token with its secret, this once, and what a device should pin besides it."""
 
     token = serializers.CharField(read_only=True)
+    roots = serializers.DictField(
+        child=serializers.CharField(),
+        read_only=True,
+        help_text="by model line that devices of this token may install and that has signed metadata: SHA-256 of its newest root",
+    )
 
     class Meta(EnrollmentTokenSerializer.Meta):
-        fields = [*EnrollmentTokenSerializer.Meta.fields, "token"]
+        fields = [*EnrollmentTokenSerializer.Meta.fields, "token", "roots"]
+
+
+class SerialsSerializer(serializers.Serializer[Any]):
+    """Serials to be registered."""
+
+    serials = SerialsField(allow_empty=False)
+
+
+class RegisteredSerializer(serializers.Serializer[Any]):
+    """How many of them are new."""
+
+    added = serializers.IntegerField()
+
+
+class EnrollmentSerialSerializer(serializers.ModelSerializer[EnrollmentSerial]):
+    """A registered serial."""
+
+    device = serializers.UUIDField(source="device_id", read_only=True, allow_null=True)
+
+    class Meta:
+        model = EnrollmentSerial
+        fields = ["serial", "used_at", "device"]
+
+
+class DevicesNamedSerializer(serializers.Serializer[Any]):
+    """Devices by their ids."""
+
+    devices = ShortListField(child=serializers.UUIDField(), max_length=MAX_DEVICES_AT_ONCE, allow_empty=False)
+
+
+class DecidedSerializer(serializers.Serializer[Any]):
+    """How many of them waited."""
+
+    decided = serializers.IntegerField()
+
+
+class CredentialSerializer(serializers.Serializer[Any]):
+    """The digest of the secret that a device made for itself."""
+
+    next_sha256 = serializers.RegexField(SHA256_PATTERN)
+
+
+class CertificateSerializer(serializers.Serializer[Any]):
+    """A client certificate's fingerprint: the SHA-256 of its DER form. Null takes the certificate away."""
+
+    sha256 = serializers.RegexField(SHA256_PATTERN, allow_null=True)
 
 
 class RefusedSerializer(serializers.Serializer[Any]):
@@ -171,13 +264,21 @@ class DeviceSerializer(serializers.ModelSerializer[Device]):
     link_class = serializers.SlugRelatedField[LinkClass](slug_field="name", read_only=True, allow_null=True)
     attributes = serializers.DictField(child=serializers.CharField(), read_only=True)
     patch_formats = serializers.ListField(child=serializers.IntegerField(), read_only=True)
+    models = serializers.SerializerMethodField(
+        help_text="the only model lines it may install, of those that you may see; empty: any"
+    )
 
     class Meta:
         model = Device
         fields = [
-            "id", "name", "device_class", "attributes", "link_class", "agent_version", "patch_formats",
-            "enrolled_at", "last_seen_at", "revoked_at",
+            "id", "name", "device_class", "serial", "attributes", "models", "link_class", "agent_version",
+            "patch_formats", "certificate_sha256", "credential_made_at", "rotation_asked_at", "enrolled_at",
+            "pending_until", "last_seen_at", "revoked_at",
         ]  # fmt: skip
+
+    def get_models(self, device: Device) -> list[str]:
+        """The views give the request as context."""
+        return installable_lines(device, actor=actor_of(self.context["request"]))
 
 
 class DeviceDetailSerializer(DeviceSerializer):

@@ -13,17 +13,19 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from access.actors import actor_of
 from access.api.pagination import ApiPagination
 from access.api.parsers import BatchJsonParser
+from access.api.schema import problems
 from access.models import Scope
 from access.permissions import IsDevice, requires
+from access.throttles import by_device
 from fleet.devices.models import Device
 from fleet.measurements import queries, services
 from fleet.measurements.api import serializers
 from fleet.measurements.budgets import budget_check
 from fleet.measurements.comparison import disagreements
 from fleet.measurements.models import BenchmarkReport
-from registry.api.schema import problems
 from registry.queries import get_model_line, get_version
 
 
@@ -50,6 +52,7 @@ class ReportPagination(ApiPagination):
 class ReportsView(ListAPIView[BenchmarkReport]):
     """Benchmark reports."""
 
+    throttle_classes = [by_device("messages")]
     parser_classes = [BatchJsonParser]
     serializer_class = serializers.ListedReportSerializer
     pagination_class = ReportPagination
@@ -60,7 +63,8 @@ class ReportsView(ListAPIView[BenchmarkReport]):
 
     def get_queryset(self) -> QuerySet[BenchmarkReport]:
         wanted = _query(self.request)
-        reports = queries.reports_matching(**{name: wanted[name] for name in wanted if name != "whole"})
+        by = {name: wanted[name] for name in wanted if name != "whole"}
+        reports = queries.reports_matching(actor=actor_of(self.request), **by)
         return reports if _is_whole(self.request) else reports.defer("report")
 
     def paginate_queryset(self, queryset: QuerySet[BenchmarkReport]) -> Sequence[BenchmarkReport]:  # type: ignore[override]
@@ -77,7 +81,7 @@ class ReportsView(ListAPIView[BenchmarkReport]):
 
     @extend_schema(
         request=serializers.ReportsSerializer,
-        responses={200: serializers.RecordedReportsSerializer, **problems(400)},
+        responses={200: serializers.RecordedReportsSerializer, **problems(400, 429)},
     )
     def post(self, request: Request) -> Response:
         delivery = serializers.ReportsSerializer(data=request.data)
@@ -94,7 +98,7 @@ class ReportView(APIView):
 
     @extend_schema(responses={200: serializers.ReportSerializer, **problems(404)})
     def get(self, request: Request, run_id: UUID) -> Response:
-        return Response(serializers.ReportSerializer(queries.get_report(run_id)).data)
+        return Response(serializers.ReportSerializer(queries.get_report(run_id, actor=actor_of(request))).data)
 
 
 class BenchmarksView(APIView):
@@ -104,8 +108,9 @@ class BenchmarksView(APIView):
 
     @extend_schema(responses={200: serializers.BenchmarksSerializer, **problems(404)})
     def get(self, request: Request, model: str) -> Response:
-        line = get_model_line(model)
-        series = queries.series_figures(line)
+        actor = actor_of(request)
+        line = get_model_line(model, actor=actor)
+        series = queries.series_figures(line, actor=actor)
         body = {"model": line.name, "series": series, "disagreements": disagreements(series)}
         return Response(serializers.BenchmarksSerializer(body).data)
 
@@ -117,7 +122,8 @@ class BudgetCheckView(APIView):
 
     @extend_schema(responses={200: serializers.BudgetCheckSerializer, **problems(404)})
     def get(self, request: Request, model: str, version: str) -> Response:
-        row = get_version(model, version)
-        checked = budget_check(row.model_line, row.variants.all())
+        actor = actor_of(request)
+        row = get_version(model, version, actor=actor)
+        checked = budget_check(row.model_line, row.variants.all(), actor=actor)
         body = {"model": model, "version": version, "checked": checked}
         return Response(serializers.BudgetCheckSerializer(body).data)

@@ -10,14 +10,16 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from access.api.parsers import BatchJsonParser
+from access.api.schema import problems
 from access.permissions import IsDevice
+from access.throttles import by_device
+from fleet.devices.credentials import rotation_is_due
 from fleet.devices.hearing import hear_device
 from fleet.devices.models import Device
 from fleet.rollouts.api import event_serializers, poll_serializers
 from fleet.rollouts.poll import etag_matches, poll_answer, poll_etag
 from fleet.rollouts.queries import check_heard, poll_state
 from fleet.rollouts.recording import record_events
-from registry.api.schema import problems
 
 
 def _device(request: Request) -> Device:
@@ -28,10 +30,11 @@ class PollView(APIView):
     """A device asks what to do, and says what it has."""
 
     permission_classes = [IsDevice]
+    throttle_classes = [by_device("poll")]
 
     @extend_schema(
         parameters=[OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER)],
-        responses={200: poll_serializers.PollAnswerSerializer, 304: None, **problems(409)},
+        responses={200: poll_serializers.PollAnswerSerializer, 304: None, **problems(409, 429)},
     )
     def get(self, request: Request) -> Response:
         device = _device(request)
@@ -40,7 +43,7 @@ class PollView(APIView):
 
     @extend_schema(
         request=poll_serializers.SayingSerializer,
-        responses={200: poll_serializers.PollAnswerSerializer, **problems(400)},
+        responses={200: poll_serializers.PollAnswerSerializer, **problems(400, 429)},
     )
     def post(self, request: Request) -> Response:
         body = poll_serializers.SayingSerializer(data=request.data)
@@ -49,6 +52,9 @@ class PollView(APIView):
 
     def _answer(self, device: Device, if_none_match: str = "") -> Response:
         answer = poll_answer(poll_state(device), poll_after_s=settings.SMALLFLEET_POLL_AFTER_S)
+        if rotation_is_due(device):
+            # Without an ETag, so that it is said again until it is done.
+            return Response({**answer, "rotate_credential": True})
         etag = poll_etag(answer, said_sha256=device.said_sha256)
         if etag_matches(if_none_match, etag):
             return Response(status=304, headers={"ETag": etag})
@@ -59,11 +65,12 @@ class EventsView(APIView):
     """Facts about attempts, each once."""
 
     permission_classes = [IsDevice]
+    throttle_classes = [by_device("messages")]
     parser_classes = [BatchJsonParser]
 
     @extend_schema(
         request=event_serializers.EventsSerializer,
-        responses={200: event_serializers.RecordedSerializer, **problems(400)},
+        responses={200: event_serializers.RecordedSerializer, **problems(400, 429)},
     )
     def post(self, request: Request) -> Response:
         delivery = event_serializers.DeliverySerializer(data=request.data)

@@ -1,6 +1,5 @@
 """Shapes of events. One that does not have its shape is refused alone; the rest of its delivery is taken."""
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
@@ -20,17 +19,6 @@ MAX_SEQ = 2**31 - 1
 MAX_BYTES = 2**53
 MODEL_WAYS = ("delta", "packed", "raw", "previous")
 FAILED_STAGES = ("download", "apply", "verify", "smoke", "shadow", "pre-activate", "activate", "health")
-
-
-class FiniteField(serializers.FloatField):
-    """A number; JSON columns hold no NaN and no infinity."""
-
-    def to_internal_value(self, data: Any) -> float:
-        """Refuse what is not finite."""
-        number = float(super().to_internal_value(data))
-        if not math.isfinite(number):
-            raise serializers.ValidationError("a finite number is needed")
-        return number
 
 
 def _bytes(**options: Any) -> serializers.IntegerField:
@@ -56,7 +44,7 @@ class TransferredSerializer(serializers.Serializer[Any]):
     bytes_sent = _bytes()
     complete = serializers.BooleanField()
     requests = serializers.IntegerField(min_value=0, max_value=MAX_SEQ)
-    duration_s = FiniteField(min_value=0)
+    duration_s = serializers.FloatField(min_value=0)
 
 
 class FallbackSerializer(serializers.Serializer[Any]):
@@ -74,7 +62,7 @@ class AppliedSerializer(serializers.Serializer[Any]):
     """The target's digest was reached."""
 
     way = serializers.ChoiceField(choices=MODEL_WAYS)
-    duration_s = FiniteField(min_value=0)
+    duration_s = serializers.FloatField(min_value=0)
     peak_memory_bytes = _bytes(allow_null=True, required=False, default=None)
 
 
@@ -82,8 +70,8 @@ class SmokePassedSerializer(serializers.Serializer[Any]):
     """The golden outputs came out, within tolerance."""
 
     samples = serializers.IntegerField(min_value=0, max_value=MAX_SEQ)
-    max_abs_error = FiniteField(min_value=0, allow_null=True, required=False, default=None)
-    agreement = FiniteField(min_value=0, max_value=1, allow_null=True, required=False, default=None)
+    max_abs_error = serializers.FloatField(min_value=0, allow_null=True, required=False, default=None)
+    agreement = serializers.FloatField(min_value=0, max_value=1, allow_null=True, required=False, default=None)
 
 
 class ShadowedSerializer(serializers.Serializer[Any]):
@@ -92,12 +80,12 @@ class ShadowedSerializer(serializers.Serializer[Any]):
     # DRF's own `source` of a bound field is not used on this one.
     source = serializers.ChoiceField(choices=["sample-set", "recent-inputs"])  # type: ignore[assignment]
     samples = serializers.IntegerField(min_value=0, max_value=MAX_SEQ)
-    disagreement = FiniteField(min_value=0, max_value=1, allow_null=True, required=False, default=None)
-    max_abs_error = FiniteField(min_value=0, allow_null=True, required=False, default=None)
-    mean_abs_error = FiniteField(min_value=0, allow_null=True, required=False, default=None)
-    latency_ratio = FiniteField(min_value=0, allow_null=True, required=False, default=None)
+    disagreement = serializers.FloatField(min_value=0, max_value=1, allow_null=True, required=False, default=None)
+    max_abs_error = serializers.FloatField(min_value=0, allow_null=True, required=False, default=None)
+    mean_abs_error = serializers.FloatField(min_value=0, allow_null=True, required=False, default=None)
+    latency_ratio = serializers.FloatField(min_value=0, allow_null=True, required=False, default=None)
     latency_basis = serializers.ChoiceField(choices=["wall", "cpu"], required=False, default="wall")
-    latency_ms = FiniteField(min_value=0, allow_null=True, required=False, default=None)
+    latency_ms = serializers.FloatField(min_value=0, allow_null=True, required=False, default=None)
     memory_bytes = _bytes(allow_null=True, required=False, default=None)
     skipped = serializers.IntegerField(min_value=0, max_value=MAX_SEQ, required=False, default=0)
     why_not = CutField(length=64, allow_null=True, required=False, default=None)

@@ -7,13 +7,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from access.actors import actor_of
+from access.actors import Actor, actor_of
+from access.api.schema import problems
 from access.models import Scope
 from access.permissions import requires_by_method
 from fleet.rollouts import patches
 from fleet.rollouts.api import patch_serializers as serializers
 from fleet.rollouts.matrix import patch_matrix
-from registry.api.schema import problems
 from registry.deltas.formats import EFFORTS
 from registry.deltas.outlook import Outlook
 from registry.models import ModelLine
@@ -35,8 +35,10 @@ class PatchPlanView(APIView):
         responses={200: serializers.PatchPlanSerializer, **problems(400, 404)},
     )
     def get(self, request: Request, model: str) -> Response:
-        line = get_model_line(model)
-        return Response(_body(line, patches.line_outlook(line, **_wish(request.query_params))))
+        actor = actor_of(request)
+        line = get_model_line(model, actor=actor)
+        actor.requires(Scope.READ, model=model)  # the plan counts every device
+        return Response(_body(line, patches.line_outlook(line, **_wish(request.query_params)), actor))
 
     @extend_schema(
         description="Has what the plan chooses built; a budget that is given is this request's own.",
@@ -44,9 +46,10 @@ class PatchPlanView(APIView):
         responses={202: serializers.PatchPlanSerializer, **problems(400, 404)},
     )
     def post(self, request: Request, model: str) -> Response:
-        line = get_model_line(model)
-        ordered = patches.order_patches(actor=actor_of(request), model_line=line, **_wish(request.data))
-        return Response(_body(line, ordered), status=202)
+        actor = actor_of(request)
+        line = get_model_line(model, actor=actor)
+        ordered = patches.order_patches(actor=actor, model_line=line, **_wish(request.data))
+        return Response(_body(line, ordered, actor), status=202)
 
 
 def _wish(said: Any) -> dict[str, Any]:
@@ -55,6 +58,6 @@ def _wish(said: Any) -> dict[str, Any]:
     return wish.wanted()
 
 
-def _body(line: ModelLine, outlook: Outlook) -> dict[str, Any]:
-    matrix = patch_matrix(line, outlook)
+def _body(line: ModelLine, outlook: Outlook, actor: Actor) -> dict[str, Any]:
+    matrix = patch_matrix(line, outlook, actor=actor)
     return dict(serializers.PatchPlanSerializer({"model": line.name, "matrix": matrix}).data)

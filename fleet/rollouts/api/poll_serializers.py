@@ -110,6 +110,9 @@ class PolledInstallationSerializer(serializers.Serializer[Any]):
     """What to do with one model line."""
 
     model = serializers.CharField()
+    targets_version = serializers.IntegerField(
+        allow_null=True, help_text="of the line's newest signed targets metadata; timestamps do not change it"
+    )
     action = serializers.ChoiceField(choices=["install", "hold"])
     rollout = serializers.UUIDField(allow_null=True)
     target = TargetSerializer(allow_null=True)
@@ -122,3 +125,6 @@ class PollAnswerSerializer(serializers.Serializer[Any]):
 
     poll_after_s = serializers.IntegerField()
     installations = PolledInstallationSerializer(many=True)
+    rotate_credential = serializers.BooleanField(
+        required=False, help_text="there, and true, while the device shall make itself a new credential"
+    )

@@ -73,7 +73,7 @@ class RolloutSerializer(serializers.ModelSerializer[Rollout]):
     class Meta:
         model = Rollout
         fields = [
-            "id", "model", "version", "variant", "sha256", "group", "state", "wait_for_delta_s", "forecast",
+            "id", "model", "version", "variant", "sha256", "group", "by_fixed_attributes", "state", "wait_for_delta_s", "forecast",
             "created_by", "created_at", "started_at", "closed_at",
         ]  # fmt: skip
 

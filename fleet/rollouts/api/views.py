@@ -12,18 +12,18 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from access.actors import actor_of
+from access.api.schema import problems
 from access.models import Scope
 from access.permissions import requires, requires_by_method
 from fleet.devices.queries import get_group
 from fleet.rollouts import queries, services
 from fleet.rollouts.api import serializers
 from fleet.rollouts.models import Rollout
-from registry.api.schema import problems
 from registry.queries import get_variant
 
 
 def _detail(rollout: Rollout) -> dict[str, Any]:
-    shown = queries.get_rollout(rollout.pk)
+    shown = queries.rollouts_detailed().get(pk=rollout.pk)
     progress = serializers.ProgressSerializer(queries.progress_of(shown)).data
     waiting_for = serializers.WaitSerializer(queries.waits_of(shown), many=True).data
     return {**serializers.RolloutSerializer(shown).data, "progress": progress, "waiting_for": waiting_for}
@@ -43,7 +43,9 @@ class RolloutsView(ListAPIView[Rollout]):
 
     def get_queryset(self) -> QuerySet[Rollout]:
         params: Any = self.request.query_params
-        return queries.rollouts_matching(model=params.get("model"), state=params.get("state"))
+        return queries.rollouts_matching(
+            actor=actor_of(self.request), model=params.get("model"), state=params.get("state")
+        )
 
     @extend_schema(
         parameters=[],
@@ -56,8 +58,8 @@ class RolloutsView(ListAPIView[Rollout]):
         plan = wish.validated_data
         rollout = services.open_rollout(
             actor=actor_of(request),
-            target=get_variant(plan["model"], plan["version"], plan["variant"]),
-            group=get_group(plan["group"]) if plan["group"] else None,
+            target=get_variant(plan["model"], plan["version"], plan["variant"], actor=actor_of(request)),
+            group=get_group(plan["group"], actor=actor_of(request)) if plan["group"] else None,
             wait_for_delta_s=plan["wait_for_delta_s"],
             created_by=request.user if isinstance(request.user, User) else None,
             start=plan["start"],
@@ -72,7 +74,7 @@ class RolloutView(APIView):
 
     @extend_schema(responses={200: serializers.RolloutDetailSerializer, **problems(404)})
     def get(self, request: Request, rollout_id: UUID) -> Response:
-        return Response(_detail(queries.get_rollout(rollout_id)))
+        return Response(_detail(queries.get_rollout(rollout_id, actor=actor_of(request))))
 
 
 class StartView(APIView):
@@ -82,7 +84,7 @@ class StartView(APIView):
 
     @extend_schema(request=None, responses={200: serializers.RolloutDetailSerializer, **problems(404, 409)})
     def post(self, request: Request, rollout_id: UUID) -> Response:
-        rollout = queries.get_rollout(rollout_id)
+        rollout = queries.get_rollout(rollout_id, actor=actor_of(request))
         return Response(_detail(services.start_rollout(actor=actor_of(request), rollout=rollout)))
 
 
@@ -93,7 +95,7 @@ class PauseView(APIView):
 
     @extend_schema(request=None, responses={200: serializers.RolloutDetailSerializer, **problems(404, 409)})
     def post(self, request: Request, rollout_id: UUID) -> Response:
-        rollout = queries.get_rollout(rollout_id)
+        rollout = queries.get_rollout(rollout_id, actor=actor_of(request))
         return Response(_detail(services.pause_rollout(actor=actor_of(request), rollout=rollout)))
 
 
@@ -104,7 +106,7 @@ class ResumeView(APIView):
 
     @extend_schema(request=None, responses={200: serializers.RolloutDetailSerializer, **problems(404, 409)})
     def post(self, request: Request, rollout_id: UUID) -> Response:
-        rollout = queries.get_rollout(rollout_id)
+        rollout = queries.get_rollout(rollout_id, actor=actor_of(request))
         return Response(_detail(services.resume_rollout(actor=actor_of(request), rollout=rollout)))
 
 
@@ -120,7 +122,7 @@ class AbortView(APIView):
     def post(self, request: Request, rollout_id: UUID) -> Response:
         wish = serializers.AbortSerializer(data=request.data)
         wish.is_valid(raise_exception=True)
-        rollout = queries.get_rollout(rollout_id)
+        rollout = queries.get_rollout(rollout_id, actor=actor_of(request))
         return Response(
             _detail(services.abort_rollout(actor=actor_of(request), rollout=rollout, **wish.validated_data))
         )

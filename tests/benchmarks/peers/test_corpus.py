@@ -12,7 +12,6 @@ from onnx import ModelProto, TensorProto, numpy_helper
 
 from benchmarks.peers.corpus import RECIPES, assemble
 from benchmarks.peers.corpus.compressed import both, clustered, pruned
-from benchmarks.peers.corpus.images import mnist
 from benchmarks.peers.corpus.quantised import to_bfloat16, to_fp16
 from benchmarks.peers.corpus.rewritten import (
     Rewrite,
@@ -30,6 +29,7 @@ from benchmarks.peers.corpus.rewritten import (
 )
 from benchmarks.peers.corpus.sparse import sparse_codes
 from benchmarks.peers.pairs import PairClass
+from compression.datasets.mnist import mnist_halved
 
 REWRITES: dict[str, Rewrite] = {
     "as_matmul": as_matmul,
@@ -138,7 +138,7 @@ def test_training_only_the_last_layer_changes_only_it() -> None:
 
 
 def test_images_are_the_same_every_time_and_labelled() -> None:
-    images, labels = mnist()
+    images, labels = mnist_halved().images, mnist_halved().classes
     assert images.shape == (5000, 1, 14, 14)
     assert (images.min(), images.max()) == (0.0, 1.0)
     assert Counter(labels.tolist()) == dict.fromkeys(range(10), 500)

@@ -1,5 +1,7 @@
 """A virtual device beside the real agent on the same server, and on a link that fails it."""
 
+import gzip
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -128,7 +130,7 @@ def saying(server: StandIn) -> dict[str, Any]:
 
 def test_lost_answers_are_said_again_and_taken_once(server: StandIn) -> None:
     server.entries = [entry(server, NEW)]
-    device = virtual(server, loss=0.6, seed=5)
+    device = virtual(server, loss=0.6, seed=6)
     device.cycles(200)
     assert device.traffic.cuts[Cut.ANSWER_LOST] > 0
     assert device.traffic.cuts[Cut.NO_CONNECTION] > 0
@@ -179,7 +181,8 @@ def test_virtual_time_is_what_the_link_takes(server: StandIn) -> None:
     server.entries = [entry(server, NEW)]
     for device in (slow, quick):
         device.cycles(1)
-    bodies = sum(len(part) for part in (NEW.model, NEW.contract, NEW.samples))
+    news = gzip.compress(json.dumps(server.line("digits").news()).encode())
+    bodies = sum(len(part) for part in (NEW.model, NEW.contract, NEW.samples, news))
     assert slow.clock.at_s - quick.clock.at_s == pytest.approx(bodies / 1_000, rel=0.3)
 
 

@@ -48,7 +48,7 @@ def figures(points: list[VariantPoint] = POINTS, metric: str = "accuracy") -> di
 def variants(figure: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The drawn points by their hover title."""
     return {
-        hover.split("<b>")[1].split("</b>")[0]: {
+        hover.split("<br>")[0].removesuffix(", most of the fleet"): {
             "x": trace["x"][place],
             "y": trace["y"][place],
             "size": trace["marker"]["size"][place],
@@ -116,7 +116,8 @@ def test_current_version_without_measurement_is_seen_over_a_larger_mark_at_its_p
         (trace,) = [trace for trace in figure["data"] if trace["name"] == "1.1.0"]
         assert trace["y"] == [0.98, 0.981]
         assert trace["marker"]["color"][1] == "var(--ink)" != trace["marker"]["color"][0]
-        assert trace["text"][1] == "<b>1.1.0 int8</b>"
+        assert trace["text"][1] == "1.1.0 int8"
+        assert trace["textfont"]["weight"] == ["normal", "bold"]
 
 
 def test_log_axis_draws_what_is_free_left_of_the_decades_over_a_zero() -> None:
@@ -187,3 +188,12 @@ def test_latency_chart_has_a_row_per_variant_and_a_range_per_class() -> None:
     assert (pi4["error_x"]["array"], pi4["error_x"]["arrayminus"]) == ([3, 3], [1, 1])
     assert (pi5["name"], pi5["x"]) == ("pi5", [4])
     assert figure["layout"]["yaxis"]["categoryarray"] == ["1.1.0 fp32", "1.0.0 fp32"]
+
+
+def test_words_of_others_are_no_markup_in_a_chart() -> None:
+    planted = '<a href="https://example.org">x</a>'
+    drawn = json.dumps(figures([replace(OLD, label=planted, version=planted), NEW], metric=planted))
+    latency = json.dumps(latency_chart([LatencyPoint(planted, planted, 8e6, 7e6, 11e6, 3)]))
+    for figure in (drawn, latency):
+        assert "&lt;a href" in figure
+        assert "<a" not in figure

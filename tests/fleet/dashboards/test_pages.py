@@ -9,16 +9,15 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from access.actors import SYSTEM
 from access.models import Role
 from fleet.devices.models import Device, Installation
 from fleet.rollouts.models import Event, Rollout
 from registry.deltas.formats import BUILT_FORMAT
 from registry.models import Artifact, ModelLine, Patch, Version
-from registry.services import yank_version
 from tests.factories.fleet import make_fleet
 from tests.factories.measurements import made_run, store_runs
 from tests.factories.people import PASSWORD, make_person
+from tests.factories.registry import withdraw_version
 from tests.factories.scenario import Scenario, make_artifact, make_scenario, sha
 from tests.fleet.dashboards.conftest import ClientOf
 
@@ -156,7 +155,7 @@ def test_empty_installation_says_how_to_publish_and_enroll(operator: Client) -> 
         assert "smallfleet publish MODEL.onnx" in text_of(operator.get(path)), path
     for path in ("/", "/devices/"):
         assert "smallfleet enroll-token" in text_of(operator.get(path)), path
-        assert "smallfleet agent enroll --token" in text_of(operator.get(path)), path
+        assert "smallfleet agent enroll --token-file" in text_of(operator.get(path)), path
     # The agent refuses to send its credential in clear, except to its own machine.
     for own in ("127.0.0.1:8000", "localhost", "[::1]:8000"):
         assert "allow_insecure" not in text_of(operator.get("/devices/", headers={"host": own}))
@@ -291,7 +290,7 @@ def test_chart_stays_when_only_a_yanked_version_was_measured_on_another_data_set
         data_set = "00" * 32 if variant.version_id == yanked.version_id else "ff" * 32
         variant.evaluations.create(metric="accuracy", value=0.9, sample_count=10, dataset_sha256=data_set)
     assert len(scenario.variants) > 2 * len(others) > 0  # else the order of the digests would not matter
-    yank_version(actor=SYSTEM, version=yanked.version, reason="drifts")
+    withdraw_version(yanked.version, "drifts")
     page = text_of(viewer.get("/models/digits/"))
     assert "accuracy-cost-figures" in page
     assert "ff" * 6 in page
@@ -302,7 +301,7 @@ def test_running_rollout_of_a_yanked_version_says_why_nothing_moves(viewer: Clie
     assert rollout is not None
     page = f"/rollouts/{rollout.pk}/"
     assert "was yanked" not in text_of(viewer.get(page))
-    yank_version(actor=SYSTEM, version=rollout.target.version, reason="wrong labels")
+    withdraw_version(rollout.target.version)
     for address in (page, f"{page}live/"):
         assert "1.1.0 was yanked (wrong labels)" in text_of(viewer.get(address))
 

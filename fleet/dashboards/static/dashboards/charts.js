@@ -1,7 +1,7 @@
 /* Draws the figures that the server wrote into the page with json_script.
 
    <div class="chart" data-figures="id of the script" data-figure="key">: the script holds {key: {data, layout}}.
-   The buttons of a [data-switch="measure"] and a [data-switch="scale"] inside the same [data-chart] change the key ("bytes-linear", "money-log", ...).
+   Each [data-switch] inside the same [data-chart] is a part of the key, by its pressed button ("bytes-linear", "money-log", ...).
    Until this has run, the chart is hidden and [data-instead] says where the numbers are.
    Strings "var(--name)" anywhere in a figure become the page's own colours, again whenever light changes to dark. */
 "use strict";
@@ -37,14 +37,15 @@
 
   const start = (frame) => {
     const element = frame.querySelector(".chart");
-    const choice = { measure: "bytes", scale: "linear" };
+    const choice = {};
     for (const group of frame.querySelectorAll("[data-switch]")) {
       group.hidden = false;
+      choice[group.dataset.switch] = group.querySelector('[aria-pressed="true"]').value;
       group.addEventListener("click", (event) => {
         const button = event.target.closest("button");
         if (!button) return;
         choice[group.dataset.switch] = button.value;
-        element.dataset.figure = `${choice.measure}-${choice.scale}`;
+        element.dataset.figure = Object.values(choice).join("-");
         press(group, button);
         draw(element);
       });

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from access.grants import GrantSpec
 from access.models import Role
 from fleet.operations.people import add_password_arguments, new_person, printed
 
@@ -24,5 +25,5 @@ class Command(BaseCommand):
         self, *, username: str, password: str | None, token_name: str | None, json: bool, **options: Any
     ) -> None:
         """Create and print."""
-        made = new_person(username=username, password=password, role=Role.ADMIN, token_name=token_name)
+        made = new_person(username=username, password=password, grants=[GrantSpec(Role.ADMIN)], token_name=token_name)
         self.stdout.write(printed(made, json=json))

@@ -8,7 +8,6 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from access.actors import scopes_of_user
 from access.models import Scope
 from fleet.operations.people import add_json_argument, days, new_token, printed
 from fleet.operations.tables import require_tables
@@ -27,8 +26,10 @@ class Command(BaseCommand):
             "--scope",
             action="append",
             choices=Scope.values,
-            help="may be given several times; without it, all that the person's role allows",
+            help="may be given several times; without it, all that the person's grants allow",
         )
+        parser.add_argument("--model", action="append", default=[], help="only for this model line; several times")
+        parser.add_argument("--group", action="append", default=[], help="only for this device group; several times")
         parser.add_argument("--expires-in-d", type=days, help="days until it ends; never, if not given")
         add_json_argument(parser)
 
@@ -38,6 +39,8 @@ class Command(BaseCommand):
         username: str,
         name: str,
         scope: list[str] | None,
+        model: list[str],
+        group: list[str],
         expires_in_d: timedelta | None,
         json: bool,
         **options: Any,
@@ -48,5 +51,5 @@ class Command(BaseCommand):
         if person is None:
             raise CommandError(f"there is no person {username!r}; `smallfleet manage create_person` makes one")
         expires_at = None if expires_in_d is None else timezone.now() + expires_in_d
-        made = new_token(user=person, name=name, scopes=scope or scopes_of_user(person), expires_at=expires_at)
+        made = new_token(user=person, name=name, scopes=scope, expires_at=expires_at, model_lines=model, groups=group)
         self.stdout.write(printed({"username": username, **made}, json=json))

@@ -1,0 +1,79 @@
+"""Which rungs are worth publishing: pure rules over what was measured on samples that no rung is reported on. No torch.
+
+A fleet holds few digests of a line, so a version gets at most three rungs: a faithful one, a thrifty one, and the best of what else lies on the
+Pareto front of bytes against agreement.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+MAX_PUBLISHED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What a rung of this name must hold: how often it says what the new version says, and how far its accuracy may be from it."""
+
+    name: str
+    agreement: float
+    difference: float
+
+
+PROMISES = (Promise("faithful", 0.995, 0.003), Promise("thrifty", 0.99, 0.005))
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A candidate as the choice sees it: bytes from the base, and how it does on the samples that are chosen on."""
+
+    name: str
+    size_bytes: int
+    agreement: float
+    difference: float
+
+    def keeps(self, promise: Promise) -> bool:
+        """Whether it does what is promised."""
+        return self.agreement >= promise.agreement and abs(self.difference) <= promise.difference
+
+
+def choose(offers: Sequence[Offer], *, at_most: int = MAX_PUBLISHED) -> dict[str, str]:
+    """The chosen candidates: what each is chosen as, by its name, in the order of the offers.
+
+    For each promise it is the one with the fewest bytes that keeps it; then those on the front, farthest in bytes from what is chosen already
+    ("between"). A promise that none keeps is nobody's.
+    """
+    chosen: dict[str, str] = {}
+    for promise in PROMISES:
+        keeping = [offer for offer in offers if offer.keeps(promise)]
+        if keeping and len(chosen) < at_most:
+            best = min(keeping, key=lambda offer: (offer.size_bytes, -offer.agreement))
+            chosen[best.name] = f"{chosen[best.name]}, {promise.name}" if best.name in chosen else promise.name
+    front = pareto_front(offers)
+    while len(chosen) < at_most and (rest := [offer for offer in front if offer.name not in chosen]):
+        taken = [offer.size_bytes for offer in offers if offer.name in chosen]
+        farthest = max(
+            rest, key=lambda offer: min((_ratio(offer.size_bytes, size) for size in taken), default=offer.agreement)
+        )
+        chosen[farthest.name] = "between"
+    return {offer.name: chosen[offer.name] for offer in offers if offer.name in chosen}
+
+
+def pareto_front(offers: Sequence[Offer]) -> list[Offer]:
+    """Those that no other beats in bytes without losing agreement, or the other way round; fewest bytes first."""
+    found: list[Offer] = []
+    for offer in sorted(offers, key=lambda offer: (offer.size_bytes, -offer.agreement, offer.name)):
+        if not found or offer.agreement > found[-1].agreement:
+            found.append(offer)
+    return found
+
+
+def _ratio(one: int, other: int) -> float:
+    return max(one, other) / max(min(one, other), 1)
+
+
+def variant_names(chosen: Mapping[str, str]) -> dict[str, str]:
+    """What chosen candidates are called as variants: `rung-faithful`, `rung-thrifty`, `rung-3` and on."""
+    names = {}
+    for place, (name, role) in enumerate(chosen.items(), 1):
+        names[name] = f"rung-{place}" if role == "between" else f"rung-{role.partition(',')[0]}"
+    return names

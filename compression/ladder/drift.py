@@ -1,0 +1,70 @@
+"""Update after update by rungs: each ladder starts from the rung that devices got from the last one, bit for bit, so errors do not pile up.
+
+Nothing is taken from the publisher's last version: what devices hold is the base, and whatever a rung left out is part of the next difference.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from compression.datasets import Samples
+from compression.ladder.choice import PROMISES, Promise
+from compression.ladder.making import Made, make_ladder
+from compression.ladder.rungs import Bench, Judged, RungMaker
+from compression.ladder.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One version, as devices got it.
+
+    Attributes:
+        made: the rung that was sent; it was judged against the publisher's version of the same number.
+    """
+
+    number: int
+    made: Made
+
+    @property
+    def judged(self) -> Judged:
+        """What devices say then, on held-out samples."""
+        return self.made.rung.held_out
+
+    @property
+    def delta_bytes(self) -> int:
+        """Of the patch from what devices held before."""
+        return self.made.rung.base_bytes
+
+
+def follow(
+    base: Path,
+    versions: Sequence[Path],
+    training: Samples,
+    held_out: Samples,
+    *,
+    maker: RungMaker,
+    bench: Bench,
+    promise: Promise = PROMISES[0],
+    seed: int = 0,
+) -> Iterator[Update]:
+    """Bring devices that hold `base` to each of the versions by the cheapest rung that keeps `promise`, or by the one nearest to keeping it.
+
+    Raises:
+        CompressionError: as `make_ladder`.
+    """
+    held = base
+    for number, version in enumerate(versions, 1):
+        folder = bench.folder / f"update-{number}"
+        folder.mkdir(parents=True, exist_ok=True)
+        task = Task(held, version, training, held_out, seed)
+        ladder = make_ladder(task, replace(bench, folder=folder), maker=maker)
+        made = _sent(ladder.made, promise)
+        yield Update(number, made)
+        held = made.rung.candidate.path
+
+
+def _sent(made: Sequence[Made], promise: Promise) -> Made:
+    keeping = [one for one in made if one.offer.keeps(promise)]
+    if keeping:
+        return min(keeping, key=lambda one: one.rung.base_bytes)
+    return max(made, key=lambda one: one.offer.agreement)

@@ -1,0 +1,277 @@
+"""Rungs by training the difference under a rate penalty: what the base plus whole numbers of one step a tensor can do, at what price. Needs torch.
+
+The weights are `base + step * round(d)`. The net learns to say what the new version says (Kullback-Leibler divergence of its answers; no labels),
+and pays `rate` times what the codes cost. Rounding is passed over in the gradient (Y. Bengio et al., arXiv:1308.3432); the price has a slope
+(`surrogate`). Each rung goes on from the last, at a higher rate. What is written is what was trained: `delta.corrections.steps` does the same sums.
+"""
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import torch
+
+from compression.determinism import repeatable
+from compression.errors import ModelUnusable
+from compression.ladder.codes import LARGEST_STEP, LEAST_STEP, Codes, Weights, rounded, start_step
+from compression.ladder.inputs import Feeds, Variation, batches
+from compression.ladder.rungs import Bench, Candidate
+from compression.ladder.surrogate import NATS_PER_OCTAVE_OF_E, price
+from compression.ladder.task import Aligned, Task
+from compression.onnx_torch import check_samples, load_net
+
+Lesson = tuple[Feeds, torch.Tensor]
+
+LESSONS_BYTES = 96 << 20
+_FIRST, _SECOND, _LEAST = 0.9, 0.999, 1e-12
+MIN_ITERATIONS = 20
+TRAINING_SHARE = 0.8
+"""Of the time that is given; the rest is for patches and predictions."""
+_TIMED = 3
+_LEAST_SHARE = 1e-7
+PRICES_EVERY = 25
+"""Iterations between two looks at what a change costs in each channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedRungs:
+    """The maker. One run walks from the lowest rate to the highest and yields a rung at each.
+
+    Attributes:
+        rungs: how many, their rates spaced evenly by ratio from `lowest_rate` to `highest_rate` (loss in nats a sample for each nat of codes).
+        first_iterations, iterations: batches for the first rung and for each further one.
+        deviations, vector_deviations: the first steps, in standard deviations of the difference, of matrices and of vectors.
+        learning_rate, step_learning_rate: of Adam, for codes and for logarithms of steps; both fall by half a cosine within a rung.
+        restart: what part of these rates each further rung begins at.
+        softness: answers are compared this many times softer: what the new version is sure of says little of how it decides.
+        sharing: how much of Adam's second moment is that of the whole tensor: an item that hardly matters is to move hardly.
+    """
+
+    rungs: int = 5
+    first_iterations: int = 1000
+    iterations: int = 300
+    lowest_rate: float = 2e-6
+    highest_rate: float = 4e-5
+    batch: int = 64
+    deviations: float = 5.0
+    vector_deviations: float = 2.0
+    learning_rate: float = 0.02
+    step_learning_rate: float = 0.01
+    restart: float = 0.5
+    softness: float = 2.0
+    sharing: float = 0.5
+    variation: Variation = field(default_factory=Variation)
+
+    @property
+    def name(self) -> str:
+        return "trained"
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """Rising."""
+        return tuple(np.geomspace(self.lowest_rate, self.highest_rate, self.rungs).tolist())
+
+    def make(self, task: Task, bench: Bench) -> Iterator[Candidate]:
+        """Yield one candidate for each rate.
+
+        Raises:
+            ModelUnusable: torch cannot run the graph, or its output is no scores of classes.
+            DataUnusable: the samples do not fit.
+        """
+        with repeatable(bench.threads):
+            yield from self._made(task, bench)
+
+    def _made(self, task: Task, bench: Bench) -> Iterator[Candidate]:
+        training = _Training(self, task)
+        share = self._affordable(training, bench.minutes)
+        for number, rate in enumerate(self.rates, 1):
+            wished = self.first_iterations if number == 1 else self.iterations
+            iterations = max(round(share * wished), min(wished, MIN_ITERATIONS))
+
+            def report(share: float, number: int = number) -> None:
+                bench.report(f"rung {number} of {self.rungs}", (number - 1 + share) / self.rungs)
+
+            training.train(rate, iterations, 1.0 if number == 1 else self.restart, report)
+            path = bench.folder / f"trained-{number}.onnx"
+            codes = training.codes()
+            weights = {name: found.applied(task.aligned.base[name]) for name, found in codes.items()}
+            task.write(path, {**training.exact, **weights})
+            facts = {
+                "rate": rate,
+                "trained_iterations": iterations,
+                "changed": sum(found.changed for found in codes.values()),
+            }
+            yield Candidate(f"trained-{number}", path, self.name, asdict(self) | facts)
+
+    def _affordable(self, training: "_Training", minutes: float | None) -> float:
+        """Which share of the iterations fits into the time, 1 where none is set; what is written down is what was done."""
+        if minutes is None:
+            return 1.0
+        wished = self.first_iterations + (self.rungs - 1) * self.iterations
+        return min(1.0, TRAINING_SHARE * 60 * minutes / (wished * training.seconds_an_iteration()))
+
+
+class _Training:
+    """All tensors that move, end to end in one vector of which the net is given views."""
+
+    def __init__(self, wanted: TrainedRungs, task: Task) -> None:
+        self._wanted = wanted
+        self._net = load_net(task.new)
+        self._gives_shares: bool | None = None
+        fitted, _ = task.parts
+        check_samples(self._net, fitted)
+        weights = self._net.weights
+        aligned = task.aligned
+        self._names = tuple(name for name in aligned.moving if name in weights and weights[name].requires_grad)
+        if not self._names:
+            raise ModelUnusable(
+                f"only {', '.join(aligned.moving)} differ, and these say how nodes work; there is nothing to train"
+            )
+        # What says how a node works is no matter of degree: it is taken from the new version as it is.
+        self.exact = {name: aligned.target[name] for name in aligned.moving if name not in self._names}
+        held = {*weights, *self._net.statistics}
+        self._standing = {name: torch.tensor(aligned.base[name]) for name in aligned.still if name in held}
+        self._shapes = [aligned.base[name].shape for name in self._names]
+        self._sizes = [aligned.base[name].size for name in self._names]
+        steps = [_first_step(aligned, name, wanted) for name in self._names]
+        self._log_steps = torch.log(torch.tensor(steps, dtype=torch.float64))
+        self._owners = torch.repeat_interleave(torch.arange(len(steps)), torch.tensor(self._sizes))
+        self._base = self._flat(aligned.base)
+        difference = self._flat(aligned.target) - self._base
+        self._numbers = (difference / torch.exp(self._log_steps)[self._owners]).float()
+        self._prices = torch.zeros_like(self._numbers)
+        generator = torch.Generator().manual_seed(task.seed)
+        self._lessons: Iterator[Lesson] = itertools.cycle(
+            _kept(self._taught(batches(fitted, wanted.batch, wanted.variation, generator)))
+        )
+
+    def seconds_an_iteration(self) -> float:
+        """Wall time on this machine, of the median of a few; the lesson is heard again later, so nothing that is made depends on this."""
+        lesson = next(self._lessons)
+        self._lessons = itertools.chain([lesson], self._lessons)
+        taken = []
+        for _ in range(_TIMED):
+            started = time.perf_counter()
+            with torch.no_grad():
+                self._answer(lesson[0], {})
+            self._slopes(*lesson, 0.0)
+            taken.append(time.perf_counter() - started)
+        return sorted(taken)[_TIMED // 2]
+
+    def train(self, rate: float, iterations: int, pace: float, report: Callable[[float], None]) -> None:
+        """Go on from where the numbers are, at this rate; `pace` is a factor of the learning rates."""
+        wanted = self._wanted
+        codes_mover = _Adam(self._numbers, self._owners, self._sizes, wanted.sharing)
+        step_mover = _Adam(self._log_steps, torch.arange(len(self._sizes)), [1] * len(self._sizes), 0.0)
+        for place in range(iterations):
+            if place % PRICES_EVERY == 0:
+                self._set_prices()
+                report(place / iterations)
+            fall = pace * (0.5 + 0.5 * math.cos(math.pi * place / iterations))
+            slope, step_slope = self._slopes(*next(self._lessons), rate)
+            self._numbers -= wanted.learning_rate * fall * codes_mover.direction(slope)
+            self._log_steps -= wanted.step_learning_rate * fall * step_mover.direction(step_slope)
+
+    def codes(self) -> dict[str, Codes]:
+        """Today's codes by tensor."""
+        parts = torch.split(self._numbers, self._sizes)
+        steps = self._steps().tolist()
+        return {
+            name: rounded(part.numpy().astype(np.float64).reshape(shape) * step, step)
+            for name, shape, part, step in zip(self._names, self._shapes, parts, steps, strict=True)
+        }
+
+    def _steps(self) -> torch.Tensor:
+        """As they will be written: float16, in float32."""
+        return torch.exp(self._log_steps).clamp(LEAST_STEP, LARGEST_STEP).to(torch.float16).float()
+
+    def _taught(self, found: Iterator[Feeds]) -> Iterator[Lesson]:
+        """Batches with what the new version says to them."""
+        for feeds in found:
+            with torch.no_grad():
+                wanted = self._answer(feeds, {})
+            yield feeds, wanted
+
+    def _slopes(self, feeds: Feeds, wanted: torch.Tensor, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of the divergence, through the rounding, plus `rate` times the price: by each number, by each logarithm of a step."""
+        steps = self._steps()[self._owners]
+        codes = torch.round(self._numbers)
+        weights = (self._base + steps * codes).requires_grad_()
+        views = torch.split(weights, self._sizes)
+        moved = {name: view.reshape(shape) for name, view, shape in zip(self._names, views, self._shapes, strict=True)}
+        said = self._answer(feeds, {**self._standing, **moved})
+        loss = self._wanted.softness**2 * (wanted.exp() * (wanted - said)).sum(dim=1).mean()
+        if not torch.isfinite(loss):
+            raise ModelUnusable("the nets' answers to the samples are not finite: nothing can be learned from them")
+        (slope,) = torch.autograd.grad(loss, weights)
+        magnitudes = torch.abs(self._numbers)
+        price_slope = torch.where(magnitudes < 1, self._prices, NATS_PER_OCTAVE_OF_E / torch.clamp(magnitudes, min=1))
+        by_number = slope * steps + rate * price_slope * torch.sign(self._numbers)
+        by_step = torch.zeros_like(self._log_steps).index_add_(0, self._owners, (slope * codes * steps).double())
+        return by_number, by_step
+
+    def _answer(self, feeds: Feeds, instead: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Logarithms of what the classes (axis 1) are given, softened."""
+        port = self._net.outputs[0].name
+        answer: torch.Tensor = self._net(feeds, instead=instead)[port]
+        if answer.ndim < 2 or answer.shape[1] < 2 or not answer.is_floating_point():
+            raise ModelUnusable(
+                f"output {port} has the shape {tuple(answer.shape)}: training compares scores of classes, one row a sample"
+            )
+        if self._gives_shares is None:
+            sums = answer.detach().sum(dim=1)
+            self._gives_shares = bool(
+                (answer.detach() >= 0).all() and torch.allclose(sums, torch.ones_like(sums), atol=1e-3)
+            )
+        scores = torch.log(answer.clamp_min(_LEAST_SHARE)) if self._gives_shares else answer
+        return torch.log_softmax(scores / self._wanted.softness, dim=1)
+
+    def _set_prices(self) -> None:
+        codes = torch.round(self._numbers).to(torch.int16).numpy()
+        at, found = 0, []
+        for shape, size in zip(self._shapes, self._sizes, strict=True):
+            found.append(price(codes[at : at + size], dims=shape).per_change)
+            at += size
+        self._prices = torch.from_numpy(np.concatenate(found).astype(np.float32))
+
+    def _flat(self, weights: Mapping[str, Weights]) -> torch.Tensor:
+        return torch.from_numpy(np.concatenate([weights[name].reshape(-1) for name in self._names]))
+
+
+class _Adam:
+    """The direction of Adam (D. Kingma and J. Ba, arXiv:1412.6980), its second moment drawn towards that of the tensor by `sharing`."""
+
+    def __init__(self, like: torch.Tensor, owners: torch.Tensor, sizes: list[int], sharing: float) -> None:
+        self._first, self._second = torch.zeros_like(like), torch.zeros_like(like)
+        self._owners, self._sizes, self._sharing = owners, torch.tensor(sizes, dtype=like.dtype), sharing
+        self._count = 0
+
+    def direction(self, slope: torch.Tensor) -> torch.Tensor:
+        """Against which to go, about 1 in size, after this slope."""
+        self._count += 1
+        self._first.mul_(_FIRST).add_(slope, alpha=1 - _FIRST)
+        self._second.mul_(_SECOND).addcmul_(slope, slope, value=1 - _SECOND)
+        size = self._second
+        if self._sharing:
+            by_tensor = torch.zeros_like(self._sizes).index_add_(0, self._owners, size) / self._sizes
+            size = torch.lerp(size, by_tensor[self._owners], self._sharing)
+        scale = torch.sqrt(size / (1 - _SECOND**self._count)).add_(_LEAST)
+        return self._first / (1 - _FIRST**self._count) / scale
+
+
+def _kept(lessons: Iterator[Lesson]) -> Iterator[Lesson]:
+    """As many lessons as fit into `LESSONS_BYTES`, at least one; they are heard again and again, and asked of the teacher once."""
+    size = 0
+    for feeds, wanted in lessons:
+        size += sum(tensor.nbytes for tensor in (*feeds.values(), wanted))
+        yield feeds, wanted
+        if size >= LESSONS_BYTES:
+            return
+
+
+def _first_step(aligned: Aligned, name: str, wanted: TrainedRungs) -> float:
+    deviations = wanted.vector_deviations if name in aligned.vectors else wanted.deviations
+    return float(start_step(aligned.target[name] - aligned.base[name], deviations))

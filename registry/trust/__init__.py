@@ -1,0 +1,1 @@
+"""The server's side of TUF: it checks and keeps what owners and publishers signed, and signs snapshot and timestamp itself."""
