@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--iterations",
         type=int,
         metavar="N",
-        help="batches for each rung (twice as many for the first) whatever the time: the same bytes again on one machine",
+        help="batches for each rung (four times as many for the first) whatever the time: the same bytes again on one machine",
     )
     parser.add_argument(
         "--threads", type=int, default=1, metavar="N", help="of torch; another number, other bytes (%(default)s)"
@@ -123,7 +123,7 @@ def _maker(args: argparse.Namespace) -> "RungMaker":
     maker = TrainedRungs(rungs=args.rungs)
     if args.iterations is None:
         return maker
-    return replace(maker, first_iterations=2 * args.iterations, iterations=args.iterations)
+    return replace(maker, first_iterations=4 * args.iterations, iterations=args.iterations)
 
 
 def _require_usable(args: argparse.Namespace) -> None:

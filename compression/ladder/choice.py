@@ -24,7 +24,12 @@ PROMISES = (Promise("faithful", 0.995, 0.003), Promise("thrifty", 0.99, 0.005))
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A candidate as the choice sees it: bytes from the base, and how it does on the samples that are chosen on."""
+    """A candidate as the choice sees it: bytes from the base, and what the samples that are chosen on let expect.
+
+    Attributes:
+        agreement: how often it is expected to say what the new version says.
+        difference: of accuracies, the least that is within its 95 % interval: a few hundred samples cannot tell tenths of a point.
+    """
 
     name: str
     size_bytes: int

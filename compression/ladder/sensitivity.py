@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from compression.datasets import Samples
 from compression.errors import ModelUnusable
+from compression.ladder.divergence import divergence
 from compression.ladder.layers import Walk, layers_of, with_weights
 from compression.ladder.task import Task
 
@@ -62,19 +63,6 @@ def sensitivity(task: Task, samples: Samples, *, gradients: bool) -> Sensitivity
     except ModelUnusable:
         # Not every graph runs in torch; what ONNX Runtime says is enough.
         return found
-
-
-def divergence(answers: Array, reference: Array) -> float:
-    """Mean Kullback-Leibler divergence of class scores from the reference's, in nats a sample."""
-    said, wanted = (_log_softmax(scores.reshape(len(scores), -1)) for scores in (answers, reference))
-    return float((np.exp(wanted) * (wanted - said)).sum(axis=1).mean())
-
-
-def _log_softmax(scores: Array) -> Floats:
-    scores = scores.astype(np.float64)
-    scores = scores - scores.max(axis=1, keepdims=True)
-    found: Floats = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
-    return found
 
 
 def _by_answers(task: Task, samples: Samples) -> Sensitivity:

@@ -1,6 +1,7 @@
 """Rungs by training the difference under a rate penalty: what the base plus whole numbers of one step a tensor can do, at what price. Needs torch.
 
 The weights are `base + step * round(d)`. The net learns to say what the new version says (Kullback-Leibler divergence of its answers; no labels),
+to give its layers what the new version gives them (A. Romero et al., "FitNets", arXiv:1412.6550: what it learns then holds farther from the samples),
 and pays `rate` times what the codes cost. Rounding is passed over in the gradient (Y. Bengio et al., arXiv:1308.3432); the price has a slope
 (`surrogate`). Each rung goes on from the last, at a higher rate. What is written is what was trained: `delta.corrections.steps` does the same sums.
 """
@@ -18,6 +19,7 @@ from compression.determinism import repeatable
 from compression.errors import ModelUnusable
 from compression.ladder.codes import LARGEST_STEP, LEAST_STEP, Codes, Weights, rounded, start_step
 from compression.ladder.inputs import Feeds, Variation, batches
+from compression.ladder.layers import layers_of
 from compression.ladder.rungs import Bench, Candidate
 from compression.ladder.surrogate import NATS_PER_OCTAVE_OF_E, price
 from compression.ladder.task import Aligned, Task
@@ -47,21 +49,23 @@ class TrainedRungs:
         learning_rate, step_learning_rate: of Adam, for codes and for logarithms of steps; both fall by half a cosine within a rung.
         restart: what part of these rates each further rung begins at.
         softness: answers are compared this many times softer: what the new version is sure of says little of how it decides.
+        inner: the weight of what goes into the layers: mean over these of the squared error by the mean square, beside the divergence.
         sharing: how much of Adam's second moment is that of the whole tensor: an item that hardly matters is to move hardly.
     """
 
     rungs: int = 5
-    first_iterations: int = 1000
-    iterations: int = 300
-    lowest_rate: float = 2e-6
-    highest_rate: float = 4e-5
+    first_iterations: int = 2000
+    iterations: int = 500
+    lowest_rate: float = 1e-6
+    highest_rate: float = 2e-5
     batch: int = 64
-    deviations: float = 5.0
+    deviations: float = 4.0
     vector_deviations: float = 2.0
     learning_rate: float = 0.02
     step_learning_rate: float = 0.01
     restart: float = 0.5
     softness: float = 2.0
+    inner: float = 0.5
     sharing: float = 0.5
     variation: Variation = field(default_factory=Variation)
 
@@ -132,6 +136,7 @@ class _Training:
             )
         # What says how a node works is no matter of degree: it is taken from the new version as it is.
         self.exact = {name: aligned.target[name] for name in aligned.moving if name not in self._names}
+        self._inner = _inputs_of_layers(task) if wanted.inner else ()
         held = {*weights, *self._net.statistics}
         self._standing = {name: torch.tensor(aligned.base[name]) for name in aligned.still if name in held}
         self._shapes = [aligned.base[name].shape for name in self._names]
@@ -156,7 +161,7 @@ class _Training:
         for _ in range(_TIMED):
             started = time.perf_counter()
             with torch.no_grad():
-                self._answer(lesson[0], {})
+                self._said(lesson[0], {})
             self._slopes(*lesson, 0.0)
             taken.append(time.perf_counter() - started)
         return sorted(taken)[_TIMED // 2]
@@ -192,7 +197,7 @@ class _Training:
         """Batches with what the new version says to them."""
         for feeds in found:
             with torch.no_grad():
-                wanted = self._answer(feeds, {})
+                wanted, _ = self._said(feeds, {})
             yield feeds, wanted
 
     def _slopes(self, feeds: Feeds, wanted: torch.Tensor, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -202,8 +207,10 @@ class _Training:
         weights = (self._base + steps * codes).requires_grad_()
         views = torch.split(weights, self._sizes)
         moved = {name: view.reshape(shape) for name, view, shape in zip(self._names, views, self._shapes, strict=True)}
-        said = self._answer(feeds, {**self._standing, **moved})
+        said, inner = self._said(feeds, {**self._standing, **moved})
         loss = self._wanted.softness**2 * (wanted.exp() * (wanted - said)).sum(dim=1).mean()
+        if self._inner:
+            loss = loss + self._wanted.inner * self._inner_error(feeds, inner)
         if not torch.isfinite(loss):
             raise ModelUnusable("the nets' answers to the samples are not finite: nothing can be learned from them")
         (slope,) = torch.autograd.grad(loss, weights)
@@ -213,10 +220,20 @@ class _Training:
         by_step = torch.zeros_like(self._log_steps).index_add_(0, self._owners, (slope * codes * steps).double())
         return by_number, by_step
 
-    def _answer(self, feeds: Feeds, instead: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Logarithms of what the classes (axis 1) are given, softened."""
+    def _inner_error(self, feeds: Feeds, inner: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Mean over the layers of the squared error of what goes in, by the mean square of what the new version gives them."""
+        with torch.no_grad():
+            _, aims = self._said(feeds, {})
+        errors = [
+            ((inner[name] - aim) ** 2).mean() / aim.square().mean().clamp_min(_LEAST) for name, aim in aims.items()
+        ]
+        return torch.stack(errors).mean()
+
+    def _said(self, feeds: Feeds, instead: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Logarithms of what the classes (axis 1) are given, softened, and what goes into the layers by name."""
         port = self._net.outputs[0].name
-        answer: torch.Tensor = self._net(feeds, instead=instead)[port]
+        values = self._net(feeds, instead=instead, also=self._inner)
+        answer = values[port]
         if answer.ndim < 2 or answer.shape[1] < 2 or not answer.is_floating_point():
             raise ModelUnusable(
                 f"output {port} has the shape {tuple(answer.shape)}: training compares scores of classes, one row a sample"
@@ -227,7 +244,7 @@ class _Training:
                 (answer.detach() >= 0).all() and torch.allclose(sums, torch.ones_like(sums), atol=1e-3)
             )
         scores = torch.log(answer.clamp_min(_LEAST_SHARE)) if self._gives_shares else answer
-        return torch.log_softmax(scores / self._wanted.softness, dim=1)
+        return torch.log_softmax(scores / self._wanted.softness, dim=1), {name: values[name] for name in self._inner}
 
     def _set_prices(self) -> None:
         codes = torch.round(self._numbers).to(torch.int16).numpy()
@@ -270,6 +287,13 @@ def _kept(lessons: Iterator[Lesson]) -> Iterator[Lesson]:
         yield feeds, wanted
         if size >= LESSONS_BYTES:
             return
+
+
+def _inputs_of_layers(task: Task) -> tuple[str, ...]:
+    """Values of the graph that products with constant weights read; folding leaves them as they are."""
+    given = {port.name for port in task.new_model.graph.input}
+    names = [layer.input_name for layer in layers_of(task.new_model, task.aligned.target) if not layer.is_affine]
+    return tuple(dict.fromkeys(name for name in names if name not in given))
 
 
 def _first_step(aligned: Aligned, name: str, wanted: TrainedRungs) -> float:

@@ -11,10 +11,11 @@ from onnx import TensorProto, helper, numpy_helper
 from compression.datasets import Samples
 from compression.errors import DataUnusable
 from compression.evaluation import predict_logits
+from compression.ladder.divergence import divergence
 from compression.ladder.layers import Walk, layers_of
 from compression.ladder.post_training import PostTraining
 from compression.ladder.rungs import Bench
-from compression.ladder.sensitivity import divergence, sensitivity, weight_costs
+from compression.ladder.sensitivity import sensitivity, weight_costs
 from compression.ladder.task import Task
 from compression.rate import delta_bytes
 from tests.compression.ladder.conftest import Pair
