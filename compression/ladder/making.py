@@ -13,6 +13,7 @@ from typing import Any
 import onnx
 from numpy.typing import NDArray
 
+from benchmarks.agreement import is_scores
 from compression.datasets import Samples
 from compression.errors import ModelUnusable
 from compression.ladder.choice import Offer, choose
@@ -137,7 +138,7 @@ class _Bar:
 def _scores(model: onnx.ModelProto, samples: Samples) -> Array:
     """What the ruler takes the classes from, the first output with scores: a row a sample."""
     found = Walk(model, samples).values([output.name for output in model.graph.output], {})
-    return next(scores for scores in found if scores.dtype.kind == "f" and scores.ndim == 2 and scores.shape[1] > 1)
+    return next(scores for scores in found if is_scores(scores))
 
 
 def _by_training() -> RungMaker:
