@@ -54,12 +54,12 @@ class TrainedRungs:
     """
 
     rungs: int = 5
-    first_iterations: int = 2000
-    iterations: int = 500
-    lowest_rate: float = 1e-6
-    highest_rate: float = 2e-5
-    batch: int = 64
-    deviations: float = 4.0
+    first_iterations: int = 3000
+    iterations: int = 800
+    lowest_rate: float = 5e-7
+    highest_rate: float = 1.5e-5
+    batch: int = 32
+    deviations: float = 3.0
     vector_deviations: float = 2.0
     learning_rate: float = 0.02
     step_learning_rate: float = 0.01

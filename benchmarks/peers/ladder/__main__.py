@@ -3,7 +3,7 @@
 Five pairs (digits and MNIST, two seeds each, one in which v2 learns to read turned images), five folds each: v1, v2 and rungs are made on
 four folds and asked for the fifth. Everything is kept as it is made, so a run that was stopped goes on where it was; `--part`, `--pair` and
 `--folds` do some of it. Writes the tables into docs/ladder-measured.md and the curve to docs/pictures/ladder.svg. One processor thread; takes
-some 90 minutes of one core, two runs on different pairs may go side by side. Needs the extras `compression` and `peers`.
+some three and a half hours of one core, two runs on different pairs may go side by side. Needs the extras `compression` and `peers`.
 """
 
 import argparse
