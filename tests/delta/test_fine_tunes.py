@@ -17,6 +17,12 @@ Weights = npt.NDArray[np.float32]
 
 NUMBERS = np.random.default_rng(11)
 LAYER: Weights = NUMBERS.normal(0, 0.1, (128, 160)).astype(np.float32)
+_START = NUMBERS.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def _same_numbers_in_any_order() -> None:
+    NUMBERS.bit_generator.state = _START
 
 
 def made(

@@ -19,6 +19,12 @@ from compression.errors import ModelUnusable
 
 Arrays = dict[str, NDArray[np.float32]]
 GENERATOR = np.random.default_rng(17)
+_START = GENERATOR.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def _same_numbers_in_any_order() -> None:
+    GENERATOR.bit_generator.state = _START
 
 
 def _random(*shape: int) -> NDArray[np.float32]:
