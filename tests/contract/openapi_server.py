@@ -6,13 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
 from client.processes import free_port
+from tests.factories.databases import own_database
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "openapi.json"
@@ -89,10 +90,21 @@ class Served:
 
 @contextmanager
 def served(home: Path) -> Iterator[Served]:
-    """A gunicorn with two workers on a filled SQLite file in `home`."""
+    """A gunicorn with two workers on a filled database of its own: where tests run on PostgreSQL on that server, else SQLite in `home`."""
+    server = os.environ.get("SMALLFLEET_DATABASE_URL", "")
+    own = (
+        own_database(server)
+        if server.startswith("postgres")
+        else nullcontext(f"sqlite:///{home / 'smallfleet.sqlite3'}")
+    )
+    with own as database, _served(home, database) as running:
+        yield running
+
+
+@contextmanager
+def _served(home: Path, database: str) -> Iterator[Served]:
     port = free_port()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SMALLFLEET_")}
-    database = os.environ.get("SMALLFLEET_DATABASE_URL", f"sqlite:///{home / 'smallfleet.sqlite3'}")
     environment = {
         **inherited,
         **ENVIRONMENT,

@@ -8,12 +8,10 @@ import subprocess
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optuna
-import psycopg
 import pytest
 from optuna.trial import TrialState
 
@@ -37,6 +35,7 @@ from compression.study.storage import (
     revive,
     this_worker,
 )
+from tests.factories.databases import own_database
 
 SPEC = """
 schema = "smallfleet-study/1"
@@ -137,23 +136,10 @@ def test_interrupted_study_leaves_nothing_behind_but_its_points(
     assert list(temporary.iterdir()) == []
 
 
-@contextlib.contextmanager
-def database() -> Iterator[str]:
-    """The address of a PostgreSQL database of our own."""
-    server = os.environ["SMALLFLEET_TEST_POSTGRES"]
-    name = f"study_{uuid.uuid4().hex}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-        try:
-            yield f"{server.rpartition('/')[0]}/{name}"
-        finally:
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-
-
 @pytest.mark.postgres
 def test_two_machines_on_postgresql_share_the_points_of_one_study(spec: Path, tmp_path: Path) -> None:
     spec.write_text(SPEC.format(epochs=1).replace("8, 12", "8"))
-    with database() as url:
+    with own_database(os.environ["SMALLFLEET_TEST_POSTGRES"]) as url:
         environment = {**os.environ, STORAGE_VARIABLE: url}
         # Both begin at once with an empty database: who makes the tables and the study is chance.
         machines = [
