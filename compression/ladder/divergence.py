@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-_LEAST_SHARE = 1e-7
+LEAST_SHARE = 1e-7
+"""What a probability of 0 is taken for."""
 
 
 def divergence(answers: Array, reference: Array) -> float:
@@ -19,7 +20,7 @@ def divergence(answers: Array, reference: Array) -> float:
 def _log_shares(scores: Array) -> NDArray[np.float64]:
     scores = scores.astype(np.float64)
     if (scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-3):
-        scores = np.log(np.maximum(scores, _LEAST_SHARE))
+        scores = np.log(np.maximum(scores, LEAST_SHARE))
     scores = scores - scores.max(axis=1, keepdims=True)
     found: NDArray[np.float64] = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
     return found

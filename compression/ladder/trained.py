@@ -18,6 +18,7 @@ import torch
 from compression.determinism import repeatable
 from compression.errors import ModelUnusable
 from compression.ladder.codes import LARGEST_STEP, LEAST_STEP, Codes, Weights, rounded, start_step
+from compression.ladder.divergence import LEAST_SHARE
 from compression.ladder.inputs import Feeds, Variation, batches
 from compression.ladder.layers import layers_of
 from compression.ladder.rungs import Bench, Candidate
@@ -33,7 +34,6 @@ MIN_ITERATIONS = 20
 TRAINING_SHARE = 0.8
 """Of the time that is given; the rest is for patches and predictions."""
 _TIMED = 3
-_LEAST_SHARE = 1e-7
 PRICES_EVERY = 25
 """Iterations between two looks at what a change costs in each channel."""
 
@@ -243,7 +243,7 @@ class _Training:
             self._gives_shares = bool(
                 (answer.detach() >= 0).all() and torch.allclose(sums, torch.ones_like(sums), atol=1e-3)
             )
-        scores = torch.log(answer.clamp_min(_LEAST_SHARE)) if self._gives_shares else answer
+        scores = torch.log(answer.clamp_min(LEAST_SHARE)) if self._gives_shares else answer
         return torch.log_softmax(scores / self._wanted.softness, dim=1), {name: values[name] for name in self._inner}
 
     def _set_prices(self) -> None:
