@@ -1,7 +1,7 @@
 """Which rungs are worth publishing: pure rules over what was measured on samples that no rung is reported on. No torch.
 
 A fleet holds few digests of a line, so a version gets at most three rungs: a faithful one, a thrifty one, and the best of what else lies on the
-Pareto front of bytes against agreement.
+Pareto front of bytes against divergence.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,33 +12,44 @@ MAX_PUBLISHED = 3
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """What a rung of this name must hold: how often it says what the new version says, and how far its accuracy may be from it."""
+    """What a rung of this name must hold on samples that nobody saw, and what it is chosen by on those that it is not reported on.
+
+    Attributes:
+        agreement: how often it says what the new version says, at least.
+        difference: of its accuracy from the new version's, at most.
+        divergence: of its scores where rungs are chosen, in nats, at most: no more than `1 - agreement`, for a nat there has cost about one answer
+            elsewhere (docs/decisions/0032).
+    """
 
     name: str
     agreement: float
     difference: float
+    divergence: float
 
 
-PROMISES = (Promise("faithful", 0.995, 0.003), Promise("thrifty", 0.99, 0.005))
+PROMISES = (
+    Promise("faithful", 0.995, 0.003, divergence=0.004),
+    Promise("thrifty", 0.99, 0.005, divergence=0.010),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A candidate as the choice sees it: bytes from the base, and what the samples that are chosen on let expect.
+    """A candidate as the choice sees it: bytes from the base, and what the samples that are chosen on tell.
 
     Attributes:
-        agreement: how often it is expected to say what the new version says.
+        divergence: from the new version's scores: nats, mean over samples.
         difference: of accuracies, the least that is within its 95 % interval: a few hundred samples cannot tell tenths of a point.
     """
 
     name: str
     size_bytes: int
-    agreement: float
+    divergence: float
     difference: float
 
     def keeps(self, promise: Promise) -> bool:
-        """Whether it does what is promised."""
-        return self.agreement >= promise.agreement and abs(self.difference) <= promise.difference
+        """Whether it may be chosen for what is promised."""
+        return self.divergence <= promise.divergence and abs(self.difference) <= promise.difference
 
 
 def choose(offers: Sequence[Offer], *, at_most: int = MAX_PUBLISHED) -> dict[str, str]:
@@ -51,23 +62,23 @@ def choose(offers: Sequence[Offer], *, at_most: int = MAX_PUBLISHED) -> dict[str
     for promise in PROMISES:
         keeping = [offer for offer in offers if offer.keeps(promise)]
         if keeping and len(chosen) < at_most:
-            best = min(keeping, key=lambda offer: (offer.size_bytes, -offer.agreement))
+            best = min(keeping, key=lambda offer: (offer.size_bytes, offer.divergence))
             chosen[best.name] = f"{chosen[best.name]}, {promise.name}" if best.name in chosen else promise.name
     front = pareto_front(offers)
     while len(chosen) < at_most and (rest := [offer for offer in front if offer.name not in chosen]):
         taken = [offer.size_bytes for offer in offers if offer.name in chosen]
         farthest = max(
-            rest, key=lambda offer: min((_ratio(offer.size_bytes, size) for size in taken), default=offer.agreement)
+            rest, key=lambda offer: min((_ratio(offer.size_bytes, size) for size in taken), default=-offer.divergence)
         )
         chosen[farthest.name] = "between"
     return {offer.name: chosen[offer.name] for offer in offers if offer.name in chosen}
 
 
 def pareto_front(offers: Sequence[Offer]) -> list[Offer]:
-    """Those that no other beats in bytes without losing agreement, or the other way round; fewest bytes first."""
+    """Those that no other beats in bytes without diverging more, or the other way round; fewest bytes first."""
     found: list[Offer] = []
-    for offer in sorted(offers, key=lambda offer: (offer.size_bytes, -offer.agreement, offer.name)):
-        if not found or offer.agreement > found[-1].agreement:
+    for offer in sorted(offers, key=lambda offer: (offer.size_bytes, offer.divergence, offer.name)):
+        if not found or offer.divergence < found[-1].divergence:
             found.append(offer)
     return found
 

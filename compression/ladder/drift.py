@@ -67,4 +67,4 @@ def _sent(made: Sequence[Made], promise: Promise) -> Made:
     keeping = [one for one in made if one.offer.keeps(promise)]
     if keeping:
         return min(keeping, key=lambda one: one.rung.base_bytes)
-    return max(made, key=lambda one: one.offer.agreement)
+    return min(made, key=lambda one: one.offer.divergence)

@@ -33,7 +33,7 @@ class Made:
     """A measured rung, and what it was chosen on.
 
     Attributes:
-        offer: bytes from the base, and agreement and difference on the samples for choosing.
+        offer: bytes from the base, and divergence and difference on the samples for choosing.
         chosen_as: `faithful`, `thrifty`, both, `between`, or empty.
     """
 
@@ -110,7 +110,7 @@ class _Bar:
     """What candidates are chosen on: samples set aside for that.
 
     The new version was trained on them, most likely: nearly every candidate says the same classes there as it does. How far scores have moved
-    tells them apart: a nat of divergence, mean over samples, is about one answer that differs on samples that nobody saw (docs/decisions/0032).
+    tells them apart (docs/decisions/0032).
     """
 
     task: Task
@@ -124,15 +124,16 @@ class _Bar:
         return cls(task, Reference.of(task.new, samples), _scores(task.new_model, samples))
 
     def offer(self, candidate: Candidate) -> Offer:
-        """Agreement as the scores let expect it; the difference of accuracies as small as its interval allows."""
+        """How far its scores are from the new version's; the difference of accuracies as small as its interval allows."""
         judged = judge(candidate.path, self.new)
         scores = _scores(read_model(candidate.path), self.new.samples)
-        agreement = 1 - min(1.0, divergence(scores, self.scores))
         difference = judged.difference
         if judged.paired is not None:
             lowest, highest = judged.paired.difference_ci95
             difference = max(lowest, min(0.0, highest))
-        return Offer(candidate.name, delta_bytes(self.task.base, candidate.path), agreement, difference)
+        return Offer(
+            candidate.name, delta_bytes(self.task.base, candidate.path), divergence(scores, self.scores), difference
+        )
 
 
 def _scores(model: onnx.ModelProto, samples: Samples) -> Array:

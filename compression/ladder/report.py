@@ -158,7 +158,7 @@ def _rung(made: Made, ladder: Ladder, names: Mapping[str, str]) -> dict[str, Any
         "delta_bytes": list(rung.delta_bytes),
         "share_of_fp32": rung.base_bytes / whole,
         **_quality(rung.held_out),
-        "chosen_on": {"expected_agreement": made.offer.agreement, "difference": made.offer.difference},
+        "chosen_on": {"divergence": made.offer.divergence, "difference": made.offer.difference},
         "chosen_as": made.chosen_as or None,
         "variant": names.get(rung.candidate.name),
     }

@@ -21,6 +21,7 @@ from benchmarks.peers.codecs import HDIFF, nncodec
 from benchmarks.peers.codecs.zstd_patch import ZstdPatch
 from benchmarks.peers.ladder.pairs import LadderPair, make_pair
 from compression.evaluation import predict_classes
+from compression.ladder.choice import Offer, choose
 from compression.ladder.making import make_ladder
 from compression.ladder.post_training import PostTraining
 from compression.ladder.rungs import Bench, RungMaker
@@ -37,11 +38,17 @@ _CALIBRATION = 512
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A file that is sent: what it takes in bytes, and the classes it says for the fold; `chosen_as` is what it promises, if anything."""
+    """A file that is sent: what it takes in bytes, and the classes it says for the fold.
+
+    Attributes:
+        offer: of a rung, what it is chosen by.
+        chosen_as: what it promises, if anything; by today's rules, for choosing takes no time.
+    """
 
     name: str
     size_bytes: int
     classes: tuple[int, ...]
+    offer: Offer | None = None
     chosen_as: str = ""
 
 
@@ -86,7 +93,7 @@ def measure_fold(pair: LadderPair, number: int, parts: tuple[str, ...], *, cache
             say(f"{pair.name}, fold {number + 1}: {part}")
         if part in parts or _is_kept(path, key):
             document = _kept(path, key, lambda make=make: _timed(make))  # type: ignore[misc]
-            found.parts[part] = tuple(_point(one) for one in document["points"])
+            found.parts[part] = _points(document["points"])
             found.seconds[part] = document["seconds"]
     return found
 
@@ -108,7 +115,7 @@ def _rungs(task: Task, maker: RungMaker) -> Iterator[Point]:
         raise RuntimeError(f"these rungs were to be made by {maker.name}: {ladder.fallback}")
     for made in ladder.made:
         rung = made.rung
-        yield Point(rung.candidate.name, rung.base_bytes, rung.held_out.predictions.classes, made.chosen_as)
+        yield Point(rung.candidate.name, rung.base_bytes, rung.held_out.predictions.classes, made.offer)
 
 
 def _nncodec(task: Task, cache: Path) -> Iterator[Point]:
@@ -158,8 +165,13 @@ def _timed(make: Callable[[], Iterator[Point]]) -> dict[str, Any]:
     return {"points": points, "seconds": round(_processor_s() - started, 1)}
 
 
-def _point(kept: dict[str, Any]) -> Point:
-    return Point(kept["name"], kept["size_bytes"], tuple(kept["classes"]), kept["chosen_as"])
+def _points(kept: list[dict[str, Any]]) -> tuple[Point, ...]:
+    offers = {one["name"]: Offer(**one["offer"]) for one in kept if one["offer"]}
+    chosen = choose(list(offers.values()))
+    return tuple(
+        Point(name := one["name"], one["size_bytes"], tuple(one["classes"]), offers.get(name), chosen.get(name, ""))
+        for one in kept
+    )
 
 
 def _processor_s() -> float:

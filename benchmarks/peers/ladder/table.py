@@ -9,8 +9,9 @@ from statistics import mean, median
 
 from benchmarks.paired import Paired, compare
 from benchmarks.peers.ladder.measuring import PARTS, Fold, Point
+from compression.ladder.choice import PROMISES
 
-FAITHFUL, THRIFTY = "faithful", "thrifty"
+FAITHFUL, THRIFTY = (promise.name for promise in PROMISES)
 PART_OF_ROLE = {
     FAITHFUL: ("trained", FAITHFUL),
     THRIFTY: ("trained", THRIFTY),
@@ -18,8 +19,7 @@ PART_OF_ROLE = {
     "without training, thrifty": ("without", THRIFTY),
 }
 """What is reported: made by which part, and under which promise it was chosen."""
-PROMISED = {FAITHFUL: (0.995, 0.003), THRIFTY: (0.99, 0.005)}
-"""Agreement at least, difference of accuracy at most."""
+PROMISED = {promise.name: promise for promise in PROMISES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,8 @@ class Rung:
     @property
     def keeps_promise(self) -> bool:
         """Whether agreement and accuracy are what the rung's name says, on samples that nothing was chosen on."""
-        agreement, difference = PROMISED[PART_OF_ROLE[self.role][1]]
-        return self.pooled.paired.agreement >= agreement and abs(self.pooled.paired.difference) <= difference
+        promise, paired = PROMISED[PART_OF_ROLE[self.role][1]], self.pooled.paired
+        return paired.agreement >= promise.agreement and abs(paired.difference) <= promise.difference
 
 
 def pooled_points(folds: Sequence[Fold], part: str) -> list[Pooled]:

@@ -33,7 +33,10 @@ def _fold(number: int, *, trained: tuple[Point, ...], nncodec: tuple[Point, ...]
 FOLDS = [
     _fold(
         0,
-        trained=(Point("trained-1", 6000, _wrong(0), FAITHFUL), Point("trained-2", 2000, _wrong(8), THRIFTY)),
+        trained=(
+            Point("trained-1", 6000, _wrong(0), chosen_as=FAITHFUL),
+            Point("trained-2", 2000, _wrong(8), chosen_as=THRIFTY),
+        ),
         nncodec=(
             Point("opt_qp -38", 40_000, _wrong(1)),
             Point("opt_qp -30", 20_000, _wrong(6)),
@@ -42,7 +45,10 @@ FOLDS = [
     ),
     _fold(
         1,
-        trained=(Point("trained-1", 8000, _wrong(4), f"{FAITHFUL}, {THRIFTY}"), Point("trained-2", 4000, _wrong(20))),
+        trained=(
+            Point("trained-1", 8000, _wrong(4), chosen_as=f"{FAITHFUL}, {THRIFTY}"),
+            Point("trained-2", 4000, _wrong(20)),
+        ),
         nncodec=(
             Point("opt_qp -38", 44_000, _wrong(1)),
             Point("opt_qp -30", 22_000, _wrong(6)),
@@ -76,7 +82,7 @@ def test_nncodec_is_taken_at_its_smallest_that_agrees_as_often_and_is_as_accurat
 
 def test_a_rung_that_nothing_of_nncodec_reaches_has_no_ratio() -> None:
     perfect = rung_of(
-        [_fold(0, trained=(Point("t", 1, _wrong(0), FAITHFUL),), nncodec=FOLDS[0].parts["nncodec"])], FAITHFUL
+        [_fold(0, trained=(Point("t", 1, _wrong(0), chosen_as=FAITHFUL),), nncodec=FOLDS[0].parts["nncodec"])], FAITHFUL
     )
 
     assert perfect is not None
