@@ -23,7 +23,7 @@ from client.progress import terminal_progress as terminal_transfers
 from client.publishing import Published, publish
 from client.release import add_release_arguments, publication_of, require_release
 from client.signing import add_signing_arguments, line_of, signing_of
-from compression.datasets import Samples, load_samples, split_for
+from compression.datasets import HELD_OUT, SPLIT_SEED, Samples, load_samples, split_for
 from compression.progress import terminal_progress
 
 if TYPE_CHECKING:
@@ -48,7 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", required=True, metavar="FILE.npz|NAME", help="samples: arrays input:<name>, labels if any"
     )
     parser.add_argument(
-        "--held-out", type=float, default=0.3, metavar="SHARE", help="of the samples, to report on alone (%(default)s)"
+        "--held-out",
+        type=float,
+        default=HELD_OUT,
+        metavar="SHARE",
+        help="of the samples, to report on alone (%(default)s)",
     )
     parser.add_argument("--method", choices=("trained", "post-training"), default="trained", help="how (%(default)s)")
     parser.add_argument("--rungs", type=int, default=5, metavar="N", help="how many to make (%(default)s)")
@@ -69,7 +73,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--threads", type=int, default=1, metavar="N", help="of torch; another number, other bytes (%(default)s)"
     )
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of splits, order and variations (%(default)s)"
+        "--seed",
+        type=int,
+        default=SPLIT_SEED,
+        metavar="N",
+        help="of splits, order and variations (%(default)s)",
     )
     parser.add_argument("--out", type=Path, default=Path("ladder"), metavar="DIR", help="folder (%(default)s)")
     parser.add_argument(

@@ -10,10 +10,11 @@ from compression.datasets.digits import digits
 from compression.datasets.files import read_samples_file, write_samples_file
 from compression.datasets.mnist import mnist, mnist_halved
 from compression.datasets.samples import Samples
-from compression.datasets.splits import SPLIT_SEED, folds, split, split_for
+from compression.datasets.splits import HELD_OUT, SPLIT_SEED, folds, split, split_for
 from compression.errors import DataUnusable
 
 __all__ = [
+    "HELD_OUT",
     "NAMED",
     "SPLIT_SEED",
     "Samples",

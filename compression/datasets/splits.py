@@ -9,6 +9,8 @@ from compression.datasets.samples import Samples
 from compression.errors import DataUnusable
 
 SPLIT_SEED = 2017
+HELD_OUT = 0.25
+"""The share that commands hold out unless told otherwise: variants made by different commands are then measured on the same samples."""
 
 
 def split(samples: Samples, *, held_out: float, seed: int = SPLIT_SEED) -> tuple[Samples, Samples]:

@@ -8,10 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from client.options import TOLERANCES
-from compression.datasets import SPLIT_SEED
+from compression.datasets import HELD_OUT, SPLIT_SEED
 from compression.errors import RecipeInvalid
 from compression.provenance import SCHEMA
-from compression.recipes.tables import joined, parse_toml, read_table, require_known, shown, suggestion
+from compression.recipes.tables import (
+    joined,
+    parse_toml,
+    read_table,
+    ready_or_file,
+    require_known,
+    shown,
+    suggestion,
+    utf8_text,
+)
 from compression.steps import STEPS, Step, keys
 from compression.steps.keys import number, text, whole
 
@@ -24,7 +33,7 @@ FOLDER = Path(__file__).parent
 class Split:
     """Which samples no step is given."""
 
-    held_out: float = number(0.25, 0.01, 0.9, "share of the samples that variants are measured on")
+    held_out: float = number(HELD_OUT, 0.01, 0.9, "share of the samples that variants are measured on")
     seed: int = whole(SPLIT_SEED, 0, 2**31 - 1, "which samples those are")
 
 
@@ -115,16 +124,9 @@ def load_recipe(name_or_file: str) -> Recipe:
     Raises:
         RecipeInvalid: there is none, or it cannot be used; the message names file and key.
     """
-    ready = ready_recipes()
-    path = ready.get(name_or_file, Path(name_or_file))
-    if not path.is_file():
-        raise RecipeInvalid(f"{name_or_file}: neither a file nor a ready recipe{suggestion(name_or_file, ready)}")
+    path = ready_or_file(name_or_file, ready_recipes(), "recipe")
     try:
-        document = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise RecipeInvalid(f"{path}: no UTF-8 text ({error})") from error
-    try:
-        return parse_recipe(document)
+        return parse_recipe(utf8_text(path))
     except RecipeInvalid as error:
         raise RecipeInvalid(f"{path.name}: {error}") from error
 

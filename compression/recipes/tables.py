@@ -9,6 +9,7 @@ import tomllib
 import types
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar, get_args, get_origin
 
 from compression.errors import RecipeInvalid
@@ -23,6 +24,30 @@ class TableType(Protocol):
 
 T = TypeVar("T", bound=TableType)
 _NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+
+
+def ready_or_file(name_or_file: str, ready: Mapping[str, Path], kind: str) -> Path:
+    """The document of that name among the ready ones, or else the file; `kind` says what it is a document of.
+
+    Raises:
+        RecipeInvalid: there is neither.
+    """
+    path = ready.get(name_or_file, Path(name_or_file))
+    if not path.is_file():
+        raise RecipeInvalid(f"{name_or_file}: neither a file nor a ready {kind}{suggestion(name_or_file, ready)}")
+    return path
+
+
+def utf8_text(path: Path) -> str:
+    """What the file says.
+
+    Raises:
+        RecipeInvalid: it is no UTF-8; the message names the place.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RecipeInvalid(f"no UTF-8 text ({error})") from error
 
 
 def parse_toml(text: str, where: str) -> dict[str, Any]:

@@ -17,7 +17,16 @@ from typing import Any, get_args, get_origin
 
 from compression.datasets import NAMED, SPLIT_SEED
 from compression.errors import RecipeInvalid
-from compression.recipes.tables import joined, parse_toml, read_table, require_known, shown, suggestion
+from compression.recipes.tables import (
+    joined,
+    parse_toml,
+    read_table,
+    ready_or_file,
+    require_known,
+    shown,
+    suggestion,
+    utf8_text,
+)
 from compression.steps import STEPS
 from compression.steps.keys import choice, flag, number, text, whole
 from compression.study.families import FAMILIES
@@ -214,14 +223,9 @@ def load_spec(name_or_file: str) -> StudySpec:
     Raises:
         RecipeInvalid: there is none, or it cannot be used; the message names file and key.
     """
-    ready = ready_specs()
-    path = ready.get(name_or_file, Path(name_or_file))
-    if not path.is_file():
-        raise RecipeInvalid(f"{name_or_file}: neither a file nor a ready study{suggestion(name_or_file, ready)}")
+    path = ready_or_file(name_or_file, ready_specs(), "study")
     try:
-        return parse_spec(path.read_text(encoding="utf-8"), folder=path.absolute().parent)
-    except UnicodeDecodeError as error:
-        raise RecipeInvalid(f"{path}: no UTF-8 text ({error})") from error
+        return parse_spec(utf8_text(path), folder=path.absolute().parent)
     except RecipeInvalid as error:
         raise RecipeInvalid(f"{path.name}: {error}") from error
 
