@@ -1,4 +1,4 @@
-"""One fold of one pair: everything that is measured there, each part a JSON file that is kept until what it was made from changes.
+"""One fold of one pair: everything that is measured there, part by part into its record (`records`).
 
 A run that is killed loses the part it was at. The rungs are made and chosen by `compression.ladder` itself, on the training folds alone;
 what is kept are the answers of each file to the fold that is left out, so that tables can put folds together. NNCodec is given the same
@@ -6,64 +6,32 @@ difference from the same samples; its results are written into ONNX files and as
 """
 
 import hashlib
-import json
+import os
 import shutil
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from benchmarks.peers.codecs import HDIFF, nncodec
 from benchmarks.peers.codecs.zstd_patch import ZstdPatch
 from benchmarks.peers.ladder.pairs import LadderPair, make_pair
+from benchmarks.peers.ladder.records import Fold, Point, Record, path_of, read
 from compression.evaluation import predict_classes
-from compression.ladder.choice import Offer, choose
 from compression.ladder.making import make_ladder
 from compression.ladder.post_training import PostTraining
 from compression.ladder.rungs import Bench, RungMaker
 from compression.ladder.sensitivity import weight_costs
 from compression.ladder.task import Task
 from compression.ladder.trained import TrainedRungs
+from compression.provenance import machine
 
 OURS_LOSSLESS = "ours, lossless"
-PARTS = ("trained", "without", "nncodec", "differs")
 TRAINED = TrainedRungs()
 WITHOUT_TRAINING = PostTraining()
 _CALIBRATION = 512
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """A file that is sent: what it takes in bytes, and the classes it says for the fold.
-
-    Attributes:
-        offer: of a rung, what it is chosen by.
-        chosen_as: what it promises, if anything; by today's rules, for choosing takes no time.
-    """
-
-    name: str
-    size_bytes: int
-    classes: tuple[int, ...]
-    offer: Offer | None = None
-    chosen_as: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Fold:
-    """One fold of a pair, as far as it is measured: `parts` holds points by part, `seconds` processor seconds by part."""
-
-    pair: str
-    number: int
-    new_bytes: int
-    labels: tuple[int, ...]
-    base_classes: tuple[int, ...]
-    new_classes: tuple[int, ...]
-    parts: dict[str, tuple[Point, ...]] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
 
 
 class Say(Protocol):
@@ -72,40 +40,57 @@ class Say(Protocol):
     def __call__(self, message: str, /) -> None: ...
 
 
-def measure_fold(pair: LadderPair, number: int, parts: tuple[str, ...], *, cache: Path, say: Say) -> Fold:
-    """Measure what is missing of `parts` and return all that is known."""
-    folder = cache / "ladder" / pair.name / str(number)
-    started = _processor_s()
-    base, new = make_pair(pair, number, folder)
-    trained_s = _processor_s() - started
-    training, held_out = pair.fold(number)
-    task = Task(base, new, training, held_out, seed=pair.seed)
-    pair_key = hashlib.sha256(base.read_bytes() + new.read_bytes()).hexdigest()
-    makers = _makers(task, cache)
-    kept = _kept(folder / "reference.json", pair_key, lambda: _reference(task) | {"seconds": trained_s})
-    found = Fold(pair.name, number, *_reference_fields(kept))
-    found.seconds["pair"] = kept["seconds"]
-    for part in PARTS:
-        path = folder / f"{part}.json"
-        key, make = makers[part]
-        key = hashlib.sha256(f"{pair_key} {key}".encode()).hexdigest()
-        if part in parts and not _is_kept(path, key):
+def measure_fold(
+    pair: LadderPair, number: int, parts: tuple[str, ...], *, cache: Path, kept: Path, say: Say
+) -> Fold | None:
+    """Measure what is missing of `parts` in the records under `kept`, and return all that is known of the fold; None if nothing is."""
+    path = path_of(kept, pair.name, number)
+    record = read(path) if path.exists() else None
+    wanted = {part: f"{pair!r} {_settings(part)}" for part in parts}
+    missing = list(wanted) if record is None else record.missing(wanted)
+    if missing:
+        started = _processor_s()
+        task = _task(pair, number, cache)
+        digest = hashlib.sha256(task.base.read_bytes() + task.new.read_bytes()).hexdigest()
+        if record is None or record.nets_sha256 != digest:
+            # Other nets than those of the record: another machine rounded differently, or they are made otherwise now.
+            record = Record(digest, machine(), _reference(task, pair.name, number))
+            record.fold.seconds["pair"] = round(_processor_s() - started, 1)
+            missing = list(wanted)
+        for part in missing:
             say(f"{pair.name}, fold {number + 1}: {part}")
-        if part in parts or _is_kept(path, key):
-            document = _kept(path, key, lambda make=make: _timed(make))  # type: ignore[misc]
-            found.parts[part] = _points(document["points"])
-            found.seconds[part] = document["seconds"]
-    return found
+            started = _processor_s()
+            points = list(_points(part, task, cache))
+            record.add(part, wanted[part], points, _processor_s() - started)
+            record.write(path)
+    return None if record is None else record.fold
 
 
-def _makers(task: Task, cache: Path) -> dict[str, tuple[str, Callable[[], Iterator[Point]]]]:
-    """For each part what its results depend on beside the pair, and who makes them."""
+def _task(pair: LadderPair, number: int, cache: Path) -> Task:
+    base, new = make_pair(pair, number, cache / "ladder" / pair.name / str(number))
+    training, held_out = pair.fold(number)
+    return Task(base, new, training, held_out, seed=pair.seed)
+
+
+def _settings(part: str) -> str:
+    """What a part's results depend on beside the nets."""
     return {
-        "trained": (repr(TRAINED), lambda: _rungs(task, TRAINED)),
-        "without": (repr(WITHOUT_TRAINING), lambda: _rungs(task, WITHOUT_TRAINING)),
-        "nncodec": (f"{nncodec.VERSION} {nncodec.QPS}", lambda: _nncodec(task, cache)),
-        "differs": ("", lambda: _differs(task)),
-    }
+        "trained": repr(TRAINED),
+        "without": repr(WITHOUT_TRAINING),
+        "nncodec": f"{nncodec.VERSION} {nncodec.QPS}",
+        "differs": "",
+    }[part]
+
+
+def _points(part: str, task: Task, cache: Path) -> Iterator[Point]:
+    match part:
+        case "trained":
+            return _rungs(task, TRAINED)
+        case "without":
+            return _rungs(task, WITHOUT_TRAINING)
+        case "nncodec":
+            return _nncodec(task, cache)
+    return _differs(task)
 
 
 def _rungs(task: Task, maker: RungMaker) -> Iterator[Point]:
@@ -145,54 +130,13 @@ def _differs(task: Task) -> Iterator[Point]:
             yield Point(peer.name, patch.stat().st_size, ())
 
 
-def _reference(task: Task) -> dict[str, Any]:
-    new = predict_classes(task.new, task.held_out)
-    return {
-        "new_bytes": task.new.stat().st_size,
-        "labels": np.asarray(task.held_out.classes).tolist(),
-        "base_classes": predict_classes(task.base, task.held_out).classes,
-        "new_classes": new.classes,
-    }
-
-
-def _reference_fields(kept: dict[str, Any]) -> tuple[int, tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    return (kept["new_bytes"], tuple(kept["labels"]), tuple(kept["base_classes"]), tuple(kept["new_classes"]))
-
-
-def _timed(make: Callable[[], Iterator[Point]]) -> dict[str, Any]:
-    started = _processor_s()
-    points = [asdict(point) for point in make()]
-    return {"points": points, "seconds": round(_processor_s() - started, 1)}
-
-
-def _points(kept: list[dict[str, Any]]) -> tuple[Point, ...]:
-    offers = {one["name"]: Offer(**one["offer"]) for one in kept if one["offer"]}
-    chosen = choose(list(offers.values()))
-    return tuple(
-        Point(name := one["name"], one["size_bytes"], tuple(one["classes"]), offers.get(name), chosen.get(name, ""))
-        for one in kept
-    )
+def _reference(task: Task, pair: str, number: int) -> Fold:
+    base, new = (predict_classes(file, task.held_out).classes for file in (task.base, task.new))
+    labels = tuple(np.asarray(task.held_out.classes).tolist())
+    return Fold(pair, number, task.new.stat().st_size, labels, base, new)
 
 
 def _processor_s() -> float:
     """User and system seconds of this process and of its children that have ended."""
-    import os
-
     found = os.times()
     return found.user + found.system + found.children_user + found.children_system
-
-
-def _kept(path: Path, key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What the file holds for this key; made and written in one rename where it does not."""
-    if not _is_kept(path, key):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        document = {"key": key, "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **make()}
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(document) + "\n", encoding="utf-8")
-        partial.replace(path)
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
-
-
-def _is_kept(path: Path, key: str) -> bool:
-    return path.exists() and json.loads(path.read_text(encoding="utf-8"))["key"] == key

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.peers.ladder.measuring import Fold
+from benchmarks.peers.ladder.records import Fold
 from benchmarks.peers.ladder.table import Pooled, pooled_points
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import mean, median
 
 from benchmarks.paired import Paired, compare
-from benchmarks.peers.ladder.measuring import PARTS, Fold, Point
+from benchmarks.peers.ladder.records import PARTS, Fold, Point
 from compression.ladder.choice import PROMISES
 
 FAITHFUL, THRIFTY = (promise.name for promise in PROMISES)

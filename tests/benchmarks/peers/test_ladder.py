@@ -7,11 +7,12 @@ import pytest
 
 from benchmarks.peers.ladder import __main__ as command
 from benchmarks.peers.ladder import measuring
-from benchmarks.peers.ladder.measuring import Fold, Point
-from benchmarks.peers.ladder.pairs import _half_turned
+from benchmarks.peers.ladder.pairs import LadderPair, _half_turned
 from benchmarks.peers.ladder.picture import draw
+from benchmarks.peers.ladder.records import Fold, Point, Record, path_of, read
 from benchmarks.peers.ladder.table import FAITHFUL, THRIFTY, best_at, markdown, pooled_points, rung_of
 from compression.datasets import load_samples
+from compression.ladder.choice import Offer
 
 LABELS = tuple(place % 10 for place in range(1000))
 
@@ -138,30 +139,66 @@ def test_tables_go_between_the_marks_and_the_words_stay(tmp_path: Path) -> None:
     assert page.read_text(encoding="utf-8") == f"# Words\n\n{command.BEGIN}\n\n| new |\n\n{command.END}\n\nafter\n"
 
 
-def test_a_part_is_made_once_and_again_when_what_it_was_made_from_changed(tmp_path: Path) -> None:
-    made = []
+def _record() -> Record:
+    record = Record("ab" * 32, "some machine", Fold("digits-1", 0, 1_000_000, LABELS, _wrong(30), LABELS))
+    record.fold.seconds["pair"] = 10.0
+    offers = (Offer("trained-1", 6000, 0.003, 0.0), Offer("trained-2", 2000, 0.009, -0.001))
+    record.add("trained", "as now", [Point(one.name, one.size_bytes, _wrong(8), one) for one in offers], 100.04)
+    record.add("differs", "", [Point("HDiffPatch", 900_000, ())], 1.0)
+    return record
 
-    def make() -> dict[str, int]:
-        made.append(1)
-        return {"value": len(made)}
 
-    path = tmp_path / "fold" / "part.json"
-    values = [measuring._kept(path, key, make)["value"] for key in ("a", "a", "b", "b")]
+def test_a_record_is_read_as_it_was_written_and_rungs_have_todays_roles(tmp_path: Path) -> None:
+    path = path_of(tmp_path / "records", "digits-1", 0)
+    _record().write(path)
 
-    assert values == [1, 1, 2, 2]
+    assert path.name == "digits-1-1.json"
     assert not list(tmp_path.rglob("*.partial"))
+    found = read(path)
+    assert found == _record()
+    assert [point.chosen_as for point in found.fold.parts["trained"]] == [FAITHFUL, THRIFTY]
 
 
-def test_a_part_that_is_cut_off_leaves_nothing_behind(tmp_path: Path) -> None:
-    path = tmp_path / "part.json"
+def test_a_part_is_missing_when_its_settings_changed() -> None:
+    wanted = {"trained": "as now", "nncodec": "2.0", "differs": ""}
+    assert _record().missing(wanted) == ["nncodec"]
+    assert _record().missing({**wanted, "trained": "otherwise"}) == ["trained", "nncodec"]
 
-    def fail() -> dict[str, int]:
-        raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        measuring._kept(path, "a", fail)
+def test_only_what_is_missing_is_measured_and_other_nets_begin_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[str] = []
 
-    assert not path.exists()
+    def points(part: str, task: object, cache: Path) -> list[Point]:
+        measured.append(part)
+        return [Point(part, 1000, LABELS[:359])]
+
+    pair = LadderPair("tiny", "digits", seed=1, first=150, epochs=(1, 1))
+    monkeypatch.setattr(measuring, "_points", points)
+
+    def measure(*parts: str, cache: str = "cache") -> None:
+        measuring.measure_fold(pair, 0, parts, cache=tmp_path / cache, kept=tmp_path, say=lambda _: None)
+
+    measure("differs")
+    measure("differs", "trained")
+    measure("differs", "trained")
+    assert measured == ["differs", "trained"]
+    first = read(path_of(tmp_path, "tiny", 0))
+
+    pair = LadderPair("tiny", "digits", seed=2, first=150, epochs=(1, 1))
+    measure("differs", cache="other")
+    again = read(path_of(tmp_path, "tiny", 0))
+    assert measured == ["differs", "trained", "differs"]
+    assert again.nets_sha256 != first.nets_sha256
+    assert set(again.fold.parts) == {"differs"}
+
+
+def test_classes_that_one_digit_cannot_say_are_refused(tmp_path: Path) -> None:
+    record = _record()
+    record.add("without", "", [Point("a", 1, (3, 10))], 1.0)
+    with pytest.raises(ValueError, match="classes 0 to 9"):
+        record.write(tmp_path / "record.json")
 
 
 def test_half_of_the_samples_are_turned_and_labels_stay() -> None:
@@ -175,3 +212,9 @@ def test_half_of_the_samples_are_turned_and_labels_stay() -> None:
     assert np.array_equal(turned.classes, plain.classes)
     # Turning moves ink, it makes none; what leaves the image is lost.
     assert 0.9 < turned.images[::2].sum() / plain.images[::2].sum() <= 1.01
+
+
+def test_the_page_says_what_the_records_say(capsys: pytest.CaptureFixture[str]) -> None:
+    """Who adds a fold or changes a rule of choosing writes the page again: `python -m benchmarks.peers.ladder --kept`."""
+    assert command.main(["--kept", "--print"]) == 0
+    assert capsys.readouterr().out.strip() in command.PAGE.read_text(encoding="utf-8")
