@@ -21,11 +21,12 @@ from benchmarks.paired import compare
 from benchmarks.peers.folders import default_cache
 from compression.datasets import Samples, load_samples, split
 from compression.evaluation import predict_classes
+from compression.pages import Section
 from compression.quantisation import quantise_static
 from compression.quantisation.delta_aware import DeltaAware, update_int8
 from compression.rate import delta_bytes
 
-BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
+SECTION = Section("<!-- table: begin -->", "<!-- table: end -->")
 CALIBRATION = 512
 HELD_OUT = 1 / 3
 SEED = 2017
@@ -100,9 +101,7 @@ def main(argv: list[str] | None = None) -> int:
     table = _markdown(rows)
     print(table)
     if args.write:
-        before, _, rest = args.write.read_text(encoding="utf-8").partition(BEGIN)
-        after = rest.partition(END)[2]
-        args.write.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
+        args.write.write_text(SECTION.put(args.write.read_text(encoding="utf-8"), table), encoding="utf-8")
     return 0 if _is_reached(rows) else 1
 
 

@@ -24,8 +24,10 @@ from compression.ladder.drift import Update, follow
 from compression.ladder.rungs import Bench
 from compression.ladder.task import Task
 from compression.ladder.trained import TrainedRungs
+from compression.pages import Section
 from compression.rate import delta_bytes
 
+SECTION = Section("<!-- drift -->", "<!-- end of drift -->")
 UPDATES = 10
 HELD_OUT = 0.3
 _INPUT = "image"
@@ -49,14 +51,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers.ladder_drift", description=__doc__)
     parser.add_argument("--data", choices=("digits", "mnist14"), default="digits", help="(%(default)s)")
     parser.add_argument("--updates", type=int, default=UPDATES, metavar="N", help="how many (%(default)s)")
-    parser.add_argument("--iterations", type=int, default=300, metavar="N", help="batches for each rung (%(default)s)")
+    parser.add_argument(
+        "--iterations",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="batches for the first rung, half as many for the second (%(default)s)",
+    )
     parser.add_argument("--nncodec", action="store_true", help="the same chain by NNCodec")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the table between the marks of this document")
     args = parser.parse_args(arguments)
     rows = []
     for row in measure(args.data, args.updates, args.iterations, nncodec=args.nncodec):
         rows.append(row)
         print(f"update {row.number}: {row.rung_bytes:,} bytes, agrees {row.agreement:.2%}", file=sys.stderr)
-    print("\n".join(table(rows)))
+    text = "\n".join(table(rows))
+    print(text)
+    if args.write:
+        args.write.write_text(SECTION.put(args.write.read_text(encoding="utf-8"), text), encoding="utf-8")
     return int(abs(rows[-1].device_accuracy - rows[-1].publisher_accuracy) > 0.005)
 
 

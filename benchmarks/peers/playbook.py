@@ -23,6 +23,7 @@ from benchmarks.paired import Paired, compare
 from compression.datasets import Samples, load_samples, split
 from compression.evaluation import predict_classes
 from compression.onnx_export import export_onnx
+from compression.pages import Section
 from compression.playbook import (
     Cost,
     averaged_classifier,
@@ -42,7 +43,7 @@ from compression.playbook.files import on_file
 from compression.steps import Workbench
 from compression.training import Recipe, train
 
-BEGIN, END = "<!-- generated: python -m benchmarks.peers.playbook -->", "<!-- end of what is generated -->"
+SECTION = Section("<!-- generated: python -m benchmarks.peers.playbook -->", "<!-- end of what is generated -->")
 SEED = 2017
 HELD_OUT = 1497
 SHAPE = (1, 8, 8)
@@ -169,9 +170,7 @@ def main(argv: list[str] | None = None) -> int:
     table = "\n".join(markdown(rows))
     print(table)
     if args.write:
-        before, _, rest = args.write.read_text(encoding="utf-8").partition(BEGIN)
-        after = rest.partition(END)[2]
-        args.write.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{after}", encoding="utf-8")
+        args.write.write_text(SECTION.put(args.write.read_text(encoding="utf-8"), table), encoding="utf-8")
     return 0
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks.peers.folders import default_cache
 from compression.errors import StudyUnusable
+from compression.pages import Section
 from compression.progress import terminal_progress
 from compression.provenance import machine
 from compression.study.document import document_of, knee_number
@@ -21,7 +22,7 @@ from compression.study.spec import StudySpec, load_spec, values_as_text
 from compression.study.storage import find_study, local_place, open_storage
 
 SHARE, RATIO, SEARCH = "squeezenet-3x3-share", "squeezenet-squeeze-ratio", "smallest-digits"
-BEGIN, END = "<!-- generated: python -m benchmarks.peers.saturation -->", "<!-- end of what is generated -->"
+SECTION = Section("<!-- generated: python -m benchmarks.peers.saturation -->", "<!-- end of what is generated -->")
 PICTURES = {
     (SHARE, "saturation", "pct_3x3"): "saturation.svg",
     (SHARE, "pareto", "size_bytes"): "pareto.svg",
@@ -59,21 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             pareto_picture(documents[name], target, cost=what)
     page = args.docs / "studies.md"
-    page.write_text(with_section(page.read_text(encoding="utf-8"), "\n".join(section(documents))), encoding="utf-8")
+    page.write_text(SECTION.put(page.read_text(encoding="utf-8"), "\n".join(section(documents))), encoding="utf-8")
     return 0
-
-
-def with_section(page: str, text: str) -> str:
-    """The page with `text` between its markers.
-
-    Raises:
-        ValueError: it has no markers.
-    """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page has no {BEGIN} ... {END}")
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
 
 
 def section(documents: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

@@ -16,12 +16,13 @@ from typing import Any
 from client.errors import ConfigError, LocalFileError
 from client.files import require_file, write_whole
 from client.output import number_text, print_json, print_table
+from compression.pages import Section
 from compression.progress import terminal_progress
 from compression.zoo import ZOO, NetShape, ZooEntry
 from compression.zoo.entry import DTYPE_BYTES, MB
 from compression.zoo.table import Row, table
 
-START, END = "<!-- zoo table -->\n", "<!-- end of zoo table -->\n"
+SECTION = Section("<!-- zoo table -->", "<!-- end of zoo table -->")
 EPILOG = (
     "exit codes: 0 done; 1 the written file does not compute what torch computes; 2 wrong usage, an unknown net or an input it "
     "cannot take; 5 a file cannot be written"
@@ -80,7 +81,7 @@ def _list(args: argparse.Namespace) -> int:
 
 def _table(args: argparse.Namespace) -> int:
     if args.into:
-        _parts(args.into)
+        _with_table(args.into, "")
     entries = [_entry(name) for name in args.only] if args.only else list(ZOO.values())
     with terminal_progress("nets", len(entries)) as advance:
         rows = table(entries, again=args.again, counted=advance)
@@ -89,7 +90,7 @@ def _table(args: argparse.Namespace) -> int:
     elif args.markdown:
         print(_markdown(rows, args))
     elif args.into:
-        _put(args.into, _markdown(rows, args))
+        write_whole(args.into, _with_table(args.into, _markdown(rows, args)))
     else:
         print_table(*_cells(rows, args))
         print()
@@ -193,22 +194,14 @@ def _markdown(rows: list[Row], args: argparse.Namespace) -> str:
     return "\n".join(text) + "\n"
 
 
-def _put(file: Path, markdown: str) -> None:
-    before, after = _parts(file)
-    write_whole(file, f"{before}{START}\n{markdown}\n{END}{after}".encode())
-
-
-def _parts(file: Path) -> tuple[str, str]:
-    """What stands before and behind the table."""
+def _with_table(file: Path, markdown: str) -> bytes:
+    """The file with the table between its marks."""
     try:
-        text = require_file(file).read_text(encoding="utf-8")
+        return SECTION.put(require_file(file).read_text(encoding="utf-8"), markdown).encode()
     except UnicodeDecodeError as error:
         raise LocalFileError(f"{file}: no text in UTF-8") from error
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not (start and end):
-        raise ConfigError(f"{file} has no lines {START.strip()} and {END.strip()} to put the table between")
-    return before, after
+    except ValueError as error:
+        raise ConfigError(f"{file}: {error}, to put the table between") from error
 
 
 def _at_least_one(text: str) -> int:

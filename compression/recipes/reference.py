@@ -6,12 +6,13 @@ import typing
 from pathlib import Path
 from typing import Any
 
+from compression.pages import Section
 from compression.recipes.recipe import Head, PlannedVariant, Split, StepHead
 from compression.recipes.tables import TableType, shown, type_name
 from compression.steps import STEPS
 from compression.steps.keys import key_of
 
-BEGIN, END = "<!-- keys: begin -->", "<!-- keys: end -->"
+SECTION = Section("<!-- keys: begin -->", "<!-- keys: end -->")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,11 +61,7 @@ def put_reference(document: str) -> str:
     Raises:
         ValueError: it has no markers.
     """
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the document has no {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{reference()}\n{END}{after}"
+    return SECTION.put(document, reference())
 
 
 def _table(kind: type[TableType]) -> list[str]:

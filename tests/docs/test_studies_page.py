@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 from benchmarks.peers import saturation
+from compression.pages import Section
 from compression.study.reference import reference
 from compression.study.spec import parse_spec
 
@@ -12,9 +13,8 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs/studies.md").read_text()
 
 
 def test_every_key_stands_on_the_page_as_the_code_has_it() -> None:
-    _, _, rest = PAGE.partition("<!-- keys -->")
-    table, _, _ = rest.partition("<!-- end of keys -->")
-    assert table.strip() == "\n".join(reference()).strip()
+    table = Section("<!-- keys -->", "<!-- end of keys -->").of(PAGE)
+    assert table == "\n".join(reference()).strip()
 
 
 def test_the_pages_example_is_a_spec() -> None:
@@ -26,7 +26,7 @@ def test_the_pages_example_is_a_spec() -> None:
 
 
 def test_generated_part_has_its_place_and_its_pictures() -> None:
-    assert "something new" in saturation.with_section(PAGE, "something new")
+    assert "something new" in saturation.SECTION.put(PAGE, "something new")
     linked = re.findall(r"\(pictures/([a-z0-9-]+\.svg)\)", PAGE)
     assert {"saturation.svg", "pareto.svg"} <= set(linked) <= set(saturation.PICTURES.values())
     for picture in linked:

@@ -5,9 +5,12 @@ from pathlib import Path
 
 from benchmarks.peers.deep_compression.results import PAPER_REACH, WANTED_REACH, Results
 from benchmarks.peers.deep_compression.workshop import Measured
+from compression.pages import Section
 
-BEGIN = "<!-- written by python -m benchmarks.peers.deep_compression: begin -->"
-END = "<!-- written by python -m benchmarks.peers.deep_compression: end -->"
+SECTION = Section(
+    "<!-- written by python -m benchmarks.peers.deep_compression: begin -->",
+    "<!-- written by python -m benchmarks.peers.deep_compression: end -->",
+)
 
 _STAGE_HEAD = (
     "stage", "file, bytes", "packed, bytes", "reach", "weights kept", "bits a weight", "index bits", "accuracy", "McNemar p", "minutes",
@@ -138,9 +141,4 @@ def write(page: Path, results: Results) -> None:
     Raises:
         ValueError: the page has no markers.
     """
-    text = page.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{page} has no lines {BEGIN} and {END}")
-    page.write_text("\n".join([before + BEGIN, "", *lines(results), "", END + after]), encoding="utf-8")
+    page.write_text(SECTION.put(page.read_text(encoding="utf-8"), "\n".join(lines(results))), encoding="utf-8")

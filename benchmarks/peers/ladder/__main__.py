@@ -20,9 +20,10 @@ from benchmarks.peers.ladder.pairs import FOLDS, PAIRS
 from benchmarks.peers.ladder.picture import draw
 from benchmarks.peers.ladder.records import PARTS, Fold
 from benchmarks.peers.ladder.table import markdown
+from compression.pages import Section
 
 PAGE, RECORDS = Path("docs/ladder-measured.md"), Path("docs/measured/ladder")
-BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
+SECTION = Section("<!-- measured -->", "<!-- end of measured -->")
 SHORT_PAIRS, SHORT_FOLDS = ("digits-1",), 2
 
 
@@ -41,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     draw(shown, args.picture)
     picture = Path(os.path.relpath(args.picture, args.out.parent)).as_posix()
-    _write(args.out, [f"![Bytes against answers that are not v2's, a panel for each pair]({picture})", "", *lines])
+    text = "\n".join([f"![Bytes against answers that are not v2's, a panel for each pair]({picture})", "", *lines])
+    args.out.write_text(SECTION.put(args.out.read_text(encoding="utf-8"), text), encoding="utf-8")
     print(f"written: {args.out}, {args.picture}")
     return 0
 
@@ -79,14 +81,6 @@ def _folds(pairs: Sequence[str], count: int, parts: tuple[str, ...], *, cache: P
 def _said(folds: Sequence[Fold], wanted: int) -> str:
     whole = f"{len(folds)} folds of {len({fold.pair for fold in folds})} pairs; NNCodec {VERSION}."
     return whole if len(folds) == wanted else f"{whole} **{wanted - len(folds)} folds are not measured yet.**"
-
-
-def _write(page: Path, lines: Sequence[str]) -> None:
-    """Put the tables between their marks; the words around them are people's."""
-    text = page.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    page.write_text("\n".join([before + BEGIN, "", *lines, "", END + after]), encoding="utf-8")
 
 
 if __name__ == "__main__":

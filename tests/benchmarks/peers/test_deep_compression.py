@@ -94,7 +94,7 @@ def test_table_says_what_was_reached_and_which_net_is_better() -> None:
 
 def test_page_keeps_what_is_around_its_tables(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
+    page.write_text(f"before\n{table.SECTION.begin}\nold\n{table.SECTION.end}\nafter\n")
     for _ in range(2):
         table.write(page, _results((100_000, 3)))
     text = page.read_text()
@@ -103,13 +103,13 @@ def test_page_keeps_what_is_around_its_tables(tmp_path: Path) -> None:
     assert "old" not in text
     assert text.count("| original |") == 1
     page.write_text("no markers")
-    with pytest.raises(ValueError, match="has no lines"):
+    with pytest.raises(ValueError, match="no lines"):
         table.write(page, _results((100_000, 3)))
 
 
 def test_committed_page_has_its_markers() -> None:
     text = (Path(__file__).parents[3] / "docs" / "deep-compression.md").read_text(encoding="utf-8")
-    assert text.index(table.BEGIN) < text.index(table.END)
+    assert table.SECTION.of(text)
 
 
 def _writes(text: str, calls: list[str]) -> Callable[[Path], Mapping[str, Any]]:

@@ -129,16 +129,6 @@ def test_the_picture_is_the_same_for_the_same_folds(tmp_path: Path) -> None:
         assert name.encode() in written
 
 
-def test_tables_go_between_the_marks_and_the_words_stay(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text(f"# Words\n\n{command.BEGIN}\nold\n{command.END}\n\nafter\n", encoding="utf-8")
-
-    command._write(page, ["| new |"])
-    command._write(page, ["| new |"])
-
-    assert page.read_text(encoding="utf-8") == f"# Words\n\n{command.BEGIN}\n\n| new |\n\n{command.END}\n\nafter\n"
-
-
 def _record() -> Record:
     record = Record("ab" * 32, "some machine", Fold("digits-1", 0, 1_000_000, LABELS, _wrong(30), LABELS))
     record.fold.seconds["pair"] = 10.0

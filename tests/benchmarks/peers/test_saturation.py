@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import pytest
-
-from benchmarks.peers.saturation import BEGIN, END, RATIO, SEARCH, SHARE, section, with_section
+from benchmarks.peers.saturation import RATIO, SEARCH, SHARE, section
 
 
 def point(number: int, parameters: dict[str, float], accuracy: float, **more: Any) -> dict[str, Any]:
@@ -74,10 +72,3 @@ def test_study_without_a_point_is_left_out() -> None:
     assert SHARE in text
     assert RATIO not in text
     assert SEARCH not in text
-
-
-def test_section_replaces_what_was_there_and_nothing_else() -> None:
-    page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
-    assert with_section(page, "new") == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
-    with pytest.raises(ValueError, match="the page has no"):
-        with_section("nothing", "new")

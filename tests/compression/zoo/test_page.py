@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import compression
-from compression.commands.zoo import END, START
+from compression.commands.zoo import SECTION
 from compression.zoo import ZOO, ZooEntry
 from compression.zoo.export import weights_of
 
@@ -14,7 +14,7 @@ PAGE = Path(compression.__file__).parents[1] / "docs" / "zoo.md"
 
 
 def _rows() -> dict[str, list[str]]:
-    table = PAGE.read_text(encoding="utf-8").partition(START)[2].partition(END)[0]
+    table = SECTION.of(PAGE.read_text(encoding="utf-8"))
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.strip().splitlines()[2:]]
     return {row[0]: row for row in cells}
 
