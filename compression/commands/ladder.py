@@ -48,6 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", required=True, metavar="FILE.npz|NAME", help="samples: arrays input:<name>, labels if any"
     )
     parser.add_argument(
+        "--choose-on",
+        metavar="FILE.npz|NAME",
+        help="samples that the new version was not trained on, to choose rungs on: a fleet's promise is kept more often so "
+        "(without it: part of --data)",
+    )
+    parser.add_argument(
         "--held-out",
         type=float,
         default=HELD_OUT,
@@ -67,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--iterations",
         type=int,
         metavar="N",
-        help="batches for each rung (four times as many for the first) whatever the time: the same bytes again on one machine",
+        help="batches for each rung (six times as many for the first) whatever the time: the same bytes again on one machine",
     )
     parser.add_argument(
         "--threads", type=int, default=1, metavar="N", help="of torch; another number, other bytes (%(default)s)"
@@ -98,7 +104,8 @@ def run(args: argparse.Namespace) -> int:
 
     samples = load_samples(args.data)
     training, held_out = _apart(_named_as_input(samples, args.new), args.held_out, args.seed)
-    task = Task(args.base[0], args.new, training, held_out, args.seed)
+    choosing = None if args.choose_on is None else _named_as_input(load_samples(args.choose_on), args.new)
+    task = Task(args.base[0], args.new, training, held_out, args.seed, choosing)
     args.out.mkdir(parents=True, exist_ok=True)
     with _progress() as report:
         ladder = make_ladder(
@@ -131,7 +138,8 @@ def _maker(args: argparse.Namespace) -> "RungMaker":
     maker = TrainedRungs(rungs=args.rungs)
     if args.iterations is None:
         return maker
-    return replace(maker, first_iterations=4 * args.iterations, iterations=args.iterations)
+    first = args.iterations * maker.first_iterations // maker.iterations
+    return replace(maker, first_iterations=first, iterations=args.iterations)
 
 
 def _require_usable(args: argparse.Namespace) -> None:
@@ -214,6 +222,7 @@ def _record(made: "Made", ladder: "Ladder", samples: Samples) -> dict[str, Any]:
         "agreement": made.rung.held_out.agreement,
         "delta_bytes": made.rung.base_bytes,
         "chosen_as": made.chosen_as or None,
+        "chosen_on_sha256": task.parts[1].sha256(),
     }
     return recipe_document(
         recipe=_recipe(candidate.settings, candidate.method, task.seed),

@@ -4,33 +4,31 @@ A fleet holds few digests of a line, so a version gets at most three rungs: a fa
 Pareto front of bytes against divergence.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 MAX_PUBLISHED = 3
+USUAL_BOLDNESS, USUAL_WEIGHT = 0.12, 5.0
+"""Share of other answers for each root of a nat, as it was for nets of other seeds than those of any table (.07 to .17), and how many
+other answers that experience is worth (docs/decisions/0032)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """What a rung of this name must hold on samples that nobody saw, and what it is chosen by on those that it is not reported on.
+    """What a rung of this name must hold on samples that nobody saw.
 
     Attributes:
         agreement: how often it says what the new version says, at least.
         difference: of its accuracy from the new version's, at most.
-        divergence: of its scores where rungs are chosen, in nats, at most: no more than `1 - agreement`, for a nat there has cost about one answer
-            elsewhere (docs/decisions/0032).
     """
 
     name: str
     agreement: float
     difference: float
-    divergence: float
 
 
-PROMISES = (
-    Promise("faithful", 0.995, 0.003, divergence=0.004),
-    Promise("thrifty", 0.99, 0.005, divergence=0.010),
-)
+PROMISES = (Promise("faithful", 0.995, 0.003), Promise("thrifty", 0.99, 0.005))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +38,39 @@ class Offer:
     Attributes:
         divergence: from the new version's scores: nats, mean over samples.
         difference: of accuracies, the least that is within its 95 % interval: a few hundred samples cannot tell tenths of a point.
+        asked: how many samples that the new version was not trained on were asked; those that it knows by heart count as none.
+        others: how many of these were answered otherwise than by the new version.
     """
 
     name: str
     size_bytes: int
     divergence: float
     difference: float
+    asked: int = 0
+    others: int = 0
 
-    def keeps(self, promise: Promise) -> bool:
-        """Whether it may be chosen for what is promised."""
-        return self.divergence <= promise.divergence and abs(self.difference) <= promise.difference
+
+def boldness(offers: Sequence[Offer]) -> float:
+    """The share of other answers to expect for each root of a nat that scores have moved, on the careful side: five times in six it is less.
+
+    Scores that move by d differ by d squared in nats, and by d in answers near the border. How many there are near the border is a matter of the
+    pair; all its candidates tell it together: a Gamma-Poisson estimate, whose prior is `USUAL_BOLDNESS`. The candidates were asked the same samples,
+    so they count as one. The quantile is E. B. Wilson and M. M. Hilferty's (PNAS 17, 1931), one standard deviation above the middle.
+    """
+    count = max(len(offers), 1)
+    seen = USUAL_WEIGHT + sum(offer.others for offer in offers) / count
+    moved = USUAL_WEIGHT / USUAL_BOLDNESS + sum(offer.asked * math.sqrt(offer.divergence) for offer in offers) / count
+    return seen * (1 - 1 / (9 * seen) + 1 / (3 * math.sqrt(seen))) ** 3 / moved
+
+
+def keeping(offers: Sequence[Offer], promise: Promise) -> list[Offer]:
+    """Those that may be chosen for what is promised: the answers and the accuracy that are foretold of them hold it."""
+    factor = boldness(offers)
+    return [
+        offer
+        for offer in offers
+        if factor * math.sqrt(offer.divergence) <= 1 - promise.agreement and abs(offer.difference) <= promise.difference
+    ]
 
 
 def choose(offers: Sequence[Offer], *, at_most: int = MAX_PUBLISHED) -> dict[str, str]:
@@ -60,9 +81,9 @@ def choose(offers: Sequence[Offer], *, at_most: int = MAX_PUBLISHED) -> dict[str
     """
     chosen: dict[str, str] = {}
     for promise in PROMISES:
-        keeping = [offer for offer in offers if offer.keeps(promise)]
-        if keeping and len(chosen) < at_most:
-            best = min(keeping, key=lambda offer: (offer.size_bytes, offer.divergence))
+        good = keeping(offers, promise)
+        if good and len(chosen) < at_most:
+            best = min(good, key=lambda offer: (offer.size_bytes, offer.divergence))
             chosen[best.name] = f"{chosen[best.name]}, {promise.name}" if best.name in chosen else promise.name
     front = pareto_front(offers)
     while len(chosen) < at_most and (rest := [offer for offer in front if offer.name not in chosen]):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from compression.datasets import Samples
-from compression.ladder.choice import PROMISES, Promise
+from compression.ladder.choice import PROMISES, Promise, keeping
 from compression.ladder.making import Made, make_ladder
 from compression.ladder.rungs import Bench, Judged, RungMaker
 from compression.ladder.task import Task
@@ -64,7 +64,7 @@ def follow(
 
 
 def _sent(made: Sequence[Made], promise: Promise) -> Made:
-    keeping = [one for one in made if one.offer.keeps(promise)]
-    if keeping:
-        return min(keeping, key=lambda one: one.rung.base_bytes)
+    good = {offer.name for offer in keeping([one.offer for one in made], promise)}
+    if good:
+        return min((one for one in made if one.offer.name in good), key=lambda one: one.rung.base_bytes)
     return min(made, key=lambda one: one.offer.divergence)

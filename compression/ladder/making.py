@@ -109,8 +109,8 @@ def make_ladder(
 class _Bar:
     """What candidates are chosen on: samples set aside for that.
 
-    The new version was trained on them, most likely: nearly every candidate says the same classes there as it does. How far scores have moved
-    tells them apart (docs/decisions/0032).
+    Where the new version was trained on them nearly every candidate says the same classes there as it does. How far scores have moved tells
+    them apart (docs/decisions/0032).
     """
 
     task: Task
@@ -131,8 +131,15 @@ class _Bar:
         if judged.paired is not None:
             lowest, highest = judged.paired.difference_ci95
             difference = max(lowest, min(0.0, highest))
+        said, wanted = judged.predictions.classes, self.new.predictions.classes
+        is_new = self.task.choosing is not None
         return Offer(
-            candidate.name, delta_bytes(self.task.base, candidate.path), divergence(scores, self.scores), difference
+            candidate.name,
+            delta_bytes(self.task.base, candidate.path),
+            divergence(scores, self.scores),
+            difference,
+            asked=len(wanted) if is_new else 0,
+            others=sum(one != other for one, other in zip(said, wanted, strict=True)) if is_new else 0,
         )
 
 

@@ -23,6 +23,7 @@ def document(ladder: Ladder) -> dict[str, Any]:
         "schema": SCHEMA,
         "seed": task.seed,
         "training_sha256": task.training.sha256(),
+        "chosen_on_sha256": chosen_on.sha256(),
         "samples": {"fitted": len(fitted), "chosen_on": len(chosen_on), "held_out": len(task.held_out)},
         "dataset_sha256": ladder.new.predictions.dataset_sha256,
         "versions": versions(),
@@ -158,7 +159,12 @@ def _rung(made: Made, ladder: Ladder, names: Mapping[str, str]) -> dict[str, Any
         "delta_bytes": list(rung.delta_bytes),
         "share_of_fp32": rung.base_bytes / whole,
         **_quality(rung.held_out),
-        "chosen_on": {"divergence": made.offer.divergence, "difference": made.offer.difference},
+        "chosen_on": {
+            "divergence": made.offer.divergence,
+            "difference": made.offer.difference,
+            "asked": made.offer.asked,
+            "others": made.offer.others,
+        },
         "chosen_as": made.chosen_as or None,
         "variant": names.get(rung.candidate.name),
     }

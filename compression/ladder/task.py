@@ -36,6 +36,7 @@ class Task:
         base: what devices hold: a published version or, after a ladder, the rung itself.
         held_out: nothing is trained, tuned or chosen on these.
         seed: of order, shifts and splits; the same task gives the same rungs on one machine.
+        choosing: samples that the new version was not trained on, for choosing rungs; without them some of `training` are set aside for it.
     """
 
     base: Path
@@ -43,10 +44,11 @@ class Task:
     training: Samples
     held_out: Samples
     seed: int = 0
+    choosing: Samples | None = None
 
     @cached_property
     def parts(self) -> tuple[Samples, Samples]:
-        """The training samples apart: those that rungs are fitted to, and those that settings and rungs are chosen on.
+        """The samples that rungs are fitted to, and those that settings and rungs are chosen on.
 
         Raises:
             DataUnusable: there are too few.
@@ -54,6 +56,8 @@ class Task:
         count = len(self.training)
         if count < MIN_SAMPLES:
             raise DataUnusable(f"{count} samples to train on; a ladder needs at least {MIN_SAMPLES}")
+        if self.choosing is not None:
+            return self.training, self.choosing
         order = np.random.default_rng(self.seed).permutation(count)
         chosen_on = min(round(CHOICE_SHARE * count), CHOICE_MAX)
         return self.training.take(order[chosen_on:]), self.training.take(order[:chosen_on])

@@ -26,9 +26,6 @@ from compression.ladder.surrogate import NATS_PER_OCTAVE_OF_E, price
 from compression.ladder.task import Aligned, Task
 from compression.onnx_torch import check_samples, load_net
 
-Lesson = tuple[Feeds, torch.Tensor]
-
-LESSONS_BYTES = 96 << 20
 _FIRST, _SECOND, _LEAST = 0.9, 0.999, 1e-12
 MIN_ITERATIONS = 20
 TRAINING_SHARE = 0.8
@@ -55,11 +52,11 @@ class TrainedRungs:
 
     rungs: int = 5
     first_iterations: int = 3000
-    iterations: int = 800
-    lowest_rate: float = 5e-7
-    highest_rate: float = 1.5e-5
+    iterations: int = 500
+    lowest_rate: float = 2e-7
+    highest_rate: float = 6e-6
     batch: int = 32
-    deviations: float = 3.0
+    deviations: float = 2.5
     vector_deviations: float = 2.0
     learning_rate: float = 0.02
     step_learning_rate: float = 0.01
@@ -149,9 +146,7 @@ class _Training:
         self._numbers = (difference / torch.exp(self._log_steps)[self._owners]).float()
         self._prices = torch.zeros_like(self._numbers)
         generator = torch.Generator().manual_seed(task.seed)
-        self._lessons: Iterator[Lesson] = itertools.cycle(
-            _kept(self._taught(batches(fitted, wanted.batch, wanted.variation, generator)))
-        )
+        self._lessons = batches(fitted, wanted.batch, wanted.variation, generator)
 
     def seconds_an_iteration(self) -> float:
         """Wall time on this machine, of the median of a few; the lesson is heard again later, so nothing that is made depends on this."""
@@ -160,9 +155,7 @@ class _Training:
         taken = []
         for _ in range(_TIMED):
             started = time.perf_counter()
-            with torch.no_grad():
-                self._said(lesson[0], {})
-            self._slopes(*lesson, 0.0)
+            self._slopes(lesson, 0.0)
             taken.append(time.perf_counter() - started)
         return sorted(taken)[_TIMED // 2]
 
@@ -176,7 +169,7 @@ class _Training:
                 self._set_prices()
                 report(place / iterations)
             fall = pace * (0.5 + 0.5 * math.cos(math.pi * place / iterations))
-            slope, step_slope = self._slopes(*next(self._lessons), rate)
+            slope, step_slope = self._slopes(next(self._lessons), rate)
             self._numbers -= wanted.learning_rate * fall * codes_mover.direction(slope)
             self._log_steps -= wanted.step_learning_rate * fall * step_mover.direction(step_slope)
 
@@ -193,24 +186,19 @@ class _Training:
         """As they will be written: float16, in float32."""
         return torch.exp(self._log_steps).clamp(LEAST_STEP, LARGEST_STEP).to(torch.float16).float()
 
-    def _taught(self, found: Iterator[Feeds]) -> Iterator[Lesson]:
-        """Batches with what the new version says to them."""
-        for feeds in found:
-            with torch.no_grad():
-                wanted, _ = self._said(feeds, {})
-            yield feeds, wanted
-
-    def _slopes(self, feeds: Feeds, wanted: torch.Tensor, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
+    def _slopes(self, feeds: Feeds, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Of the divergence, through the rounding, plus `rate` times the price: by each number, by each logarithm of a step."""
         steps = self._steps()[self._owners]
         codes = torch.round(self._numbers)
         weights = (self._base + steps * codes).requires_grad_()
         views = torch.split(weights, self._sizes)
         moved = {name: view.reshape(shape) for name, view, shape in zip(self._names, views, self._shapes, strict=True)}
+        with torch.no_grad():
+            wanted, aims = self._said(feeds, {})
         said, inner = self._said(feeds, {**self._standing, **moved})
         loss = self._wanted.softness**2 * (wanted.exp() * (wanted - said)).sum(dim=1).mean()
         if self._inner:
-            loss = loss + self._wanted.inner * self._inner_error(feeds, inner)
+            loss = loss + self._wanted.inner * _inner_error(inner, aims)
         if not torch.isfinite(loss):
             raise ModelUnusable("the nets' answers to the samples are not finite: nothing can be learned from them")
         (slope,) = torch.autograd.grad(loss, weights)
@@ -219,15 +207,6 @@ class _Training:
         by_number = slope * steps + rate * price_slope * torch.sign(self._numbers)
         by_step = torch.zeros_like(self._log_steps).index_add_(0, self._owners, (slope * codes * steps).double())
         return by_number, by_step
-
-    def _inner_error(self, feeds: Feeds, inner: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Mean over the layers of the squared error of what goes in, by the mean square of what the new version gives them."""
-        with torch.no_grad():
-            _, aims = self._said(feeds, {})
-        errors = [
-            ((inner[name] - aim) ** 2).mean() / aim.square().mean().clamp_min(_LEAST) for name, aim in aims.items()
-        ]
-        return torch.stack(errors).mean()
 
     def _said(self, feeds: Feeds, instead: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Logarithms of what the classes (axis 1) are given, softened, and what goes into the layers by name."""
@@ -279,14 +258,10 @@ class _Adam:
         return self._first / (1 - _FIRST**self._count) / scale
 
 
-def _kept(lessons: Iterator[Lesson]) -> Iterator[Lesson]:
-    """As many lessons as fit into `LESSONS_BYTES`, at least one; they are heard again and again, and asked of the teacher once."""
-    size = 0
-    for feeds, wanted in lessons:
-        size += sum(tensor.nbytes for tensor in (*feeds.values(), wanted))
-        yield feeds, wanted
-        if size >= LESSONS_BYTES:
-            return
+def _inner_error(inner: Mapping[str, torch.Tensor], aims: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Mean over the layers of the squared error of what goes in, by the mean square of what the new version gives them."""
+    errors = [((inner[name] - aim) ** 2).mean() / aim.square().mean().clamp_min(_LEAST) for name, aim in aims.items()]
+    return torch.stack(errors).mean()
 
 
 def _inputs_of_layers(task: Task) -> tuple[str, ...]:

@@ -68,8 +68,8 @@ def measure_fold(
 
 def _task(pair: LadderPair, number: int, cache: Path) -> Task:
     base, new = make_pair(pair, number, cache / "ladder" / pair.name / str(number))
-    training, held_out = pair.fold(number)
-    return Task(base, new, training, held_out, seed=pair.seed)
+    training, choosing, held_out = pair.fold(number)
+    return Task(base, new, training, held_out, seed=pair.seed, choosing=choosing)
 
 
 def _settings(part: str) -> str:

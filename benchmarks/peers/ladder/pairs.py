@@ -1,8 +1,8 @@
 """Pairs of trained nets, v1 and its fine-tune v2, for each fold of a data set: what a ladder is made for. Needs torch to be made.
 
-A SqueezeNet with batch normalisation of about 1 MB. v1 saw part of the training folds, in their
-places; v2 is v1 fine-tuned, every weight, on all of them, moved about. In a pair that learns something new half of all samples are
-turned by up to 60 degrees, and v1 saw none that were. The fold that is left out is seen by neither.
+A SqueezeNet with batch normalisation of about 1 MB. v1 saw part of the training samples, in their places; v2 is v1 fine-tuned, every
+weight, on all of them, moved about. In a pair that learns something new half of all samples are turned by up to 60 degrees, and v1 saw
+none that were. The fold that is left out is seen by neither, nor are samples of the other folds on which rungs are chosen.
 """
 
 import functools
@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from compression.datasets import Samples, folds, load_samples
+from compression.datasets import Samples, folds, load_samples, split
 
 if TYPE_CHECKING:
     import torch
 
+    from compression.squeezenet import SqueezeNetShape
+
 FOLDS = 5
+CHOOSING = 0.2
 TURN_DEGREES = 60.0
 _INPUT, _OUTPUT = "image", "logits"
 
@@ -32,6 +35,7 @@ class LadderPair:
         epochs: of v1, and of v2 after it.
         tuning_rate: the highest learning rate of the fine-tune.
         turned: half of the samples are turned, and v2 alone learns these.
+        stem_pooled: images of 14 x 14 are halved after the first convolution, and once later; those of 8 x 8 twice later.
     """
 
     name: str
@@ -41,19 +45,31 @@ class LadderPair:
     epochs: tuple[int, int]
     tuning_rate: float = 5e-4
     turned: bool = False
+    stem_pooled: bool = False
 
     @property
     def is_ordinary(self) -> bool:
         """Whether v2 only knows better what v1 knew."""
         return not self.turned
 
+    @property
+    def shape(self) -> "SqueezeNetShape":
+        """Of the nets, about 245,000 weights."""
+        from compression.squeezenet import SqueezeNetShape
+
+        first, second, third = ((16, 64), (16, 64)), ((32, 128), (48, 128)), ((48, 160),)
+        stages = (first, second + third) if self.stem_pooled else (first, second, third)
+        return SqueezeNetShape(classes=10, stem_channels=64, stages=stages, stem_pooled=self.stem_pooled)
+
     def samples(self) -> Samples:
         """All samples, in their fixed order."""
         return _samples(self.data, self.seed if self.turned else None)
 
-    def fold(self, number: int) -> tuple[Samples, Samples]:
-        """The training part, and the fold that is left out."""
-        return list(folds(self.samples(), count=FOLDS))[number]
+    def fold(self, number: int) -> tuple[Samples, Samples, Samples]:
+        """The training part, what rungs are chosen on, and the fold that is left out; v1 and v2 are trained on the first alone."""
+        known, held_out = list(folds(self.samples(), count=FOLDS))[number]
+        training, choosing = split(known, held_out=CHOOSING, seed=self.seed)
+        return training, choosing, held_out
 
 
 PAIRS = {
@@ -61,9 +77,18 @@ PAIRS = {
     for pair in (
         LadderPair("digits-1", "digits", seed=1, first=300, epochs=(20, 12)),
         LadderPair("digits-2", "digits", seed=2, first=300, epochs=(20, 12)),
-        LadderPair("mnist14-1", "mnist14", seed=3, first=1000, epochs=(8, 4)),
-        LadderPair("mnist14-2", "mnist14", seed=4, first=1000, epochs=(8, 4)),
-        LadderPair("mnist14-turned", "mnist14", seed=5, first=1000, epochs=(8, 4), tuning_rate=1e-3, turned=True),
+        LadderPair("mnist14-1", "mnist14", seed=3, first=1000, epochs=(8, 4), stem_pooled=True),
+        LadderPair("mnist14-2", "mnist14", seed=4, first=1000, epochs=(8, 4), stem_pooled=True),
+        LadderPair(
+            "mnist14-turned",
+            "mnist14",
+            seed=5,
+            first=1000,
+            epochs=(8, 4),
+            stem_pooled=True,
+            tuning_rate=1e-3,
+            turned=True,
+        ),
     )
 }
 
@@ -87,13 +112,12 @@ def _train_and_export(pair: LadderPair, training: Samples, base: Path, new: Path
     import torch
 
     from compression.determinism import repeatable
-    from compression.squeezenet import SqueezeNet, SqueezeNetShape
+    from compression.squeezenet import SqueezeNet
     from compression.training import Recipe, train
 
     with repeatable():
         torch.manual_seed(pair.seed)
-        stages = (((16, 64), (16, 64)), ((32, 128), (48, 128)), ((48, 160),))
-        net = SqueezeNet(SqueezeNetShape(classes=10, stem_channels=64, stages=stages))
+        net = SqueezeNet(pair.shape)
         known = _upright(training, pair).first(pair.first)
         train(net, known, Recipe(pair.epochs[0], peak_learning_rate=4e-3, shift_pixels=0.0, seed=10 * pair.seed))
         _export(net, training, base)

@@ -132,7 +132,7 @@ def test_the_picture_is_the_same_for_the_same_folds(tmp_path: Path) -> None:
 def _record() -> Record:
     record = Record("ab" * 32, "some machine", Fold("digits-1", 0, 1_000_000, LABELS, _wrong(30), LABELS))
     record.fold.seconds["pair"] = 10.0
-    offers = (Offer("trained-1", 6000, 0.003, 0.0), Offer("trained-2", 2000, 0.009, -0.001))
+    offers = (Offer("trained-1", 6000, 0.0008, 0.0, 800, 2), Offer("trained-2", 2000, 0.003, -0.001, 800, 4))
     record.add("trained", "as now", [Point(one.name, one.size_bytes, _wrong(8), one) for one in offers], 100.04)
     record.add("differs", "", [Point("HDiffPatch", 900_000, ())], 1.0)
     return record

@@ -64,6 +64,22 @@ def test_samples_without_labels_are_enough(pair: Pair, tmp_path: Path, capsys: p
     assert 0.5 < rung["agreement"] <= 1
 
 
+def test_rungs_are_chosen_on_samples_of_their_own_where_these_are_given(
+    pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unknown = pair.held_out.first(80)
+    write_samples_file(tmp_path / "unknown.npz", unknown)
+    out = tmp_path / "out"
+    assert main(arguments(pair, out, "--json", "--rungs", "1", "--choose-on", str(tmp_path / "unknown.npz"))) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["samples"]["chosen_on"] == 80
+    assert document["samples"]["fitted"] + document["samples"]["held_out"] == 200
+    assert document["chosen_on_sha256"] == unknown.sha256()
+    assert document["rungs"][0]["chosen_on"]["asked"] == 80
+    record = json.loads((out / "trained-1.recipe.json").read_text())
+    assert record["steps"][0]["facts"]["chosen_on_sha256"] == unknown.sha256()
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -73,6 +89,7 @@ def test_samples_without_labels_are_enough(pair: Pair, tmp_path: Path, capsys: p
         (["--held-out", "1"], 2, "--held-out is a share"),
         (["--publish"], 2, "--publish needs --model and --version and --contract"),
         (["--data", "digit"], 5, "digit: neither a file nor a named set"),
+        (["--choose-on", "mnist"], 5, "the samples are [5000, 1, 28, 28]"),
         (["--new", "nowhere.onnx"], 5, "nowhere.onnx"),
     ],
 )

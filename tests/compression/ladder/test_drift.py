@@ -54,7 +54,7 @@ def test_every_update_starts_from_the_file_that_devices_got(pair: Pair, versions
             pair.held_out.first(100),
             maker=MAKER,
             bench=Bench(tmp_path),
-            promise=Promise("any", 0.0, 1.0, divergence=10.0),
+            promise=Promise("any", 0.0, 1.0),
         )
     )
     assert [update.number for update in updates] == [1, 2]

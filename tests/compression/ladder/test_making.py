@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -11,6 +12,7 @@ from onnx import numpy_helper
 
 from compression.commands.ladder import _print
 from compression.errors import ModelUnusable
+from compression.evaluation import predict_classes
 from compression.ladder.making import make_ladder
 from compression.ladder.post_training import PostTraining
 from compression.ladder.rungs import Bench, Candidate
@@ -51,6 +53,17 @@ def test_nothing_but_training_imports_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+class BaseAgain:
+    """Makes one candidate: what devices hold already."""
+
+    name = "base again"
+
+    def make(self, task: Task, bench: Bench) -> Iterator[Candidate]:
+        path = bench.folder / "again.onnx"
+        path.write_bytes(task.base.read_bytes())
+        yield Candidate("again", path, self.name)
+
+
 class Softened:
     """Makes one candidate: the new version with scores that are half as large. It says the same classes."""
 
@@ -71,3 +84,12 @@ def test_scores_that_moved_count_where_every_class_is_the_same(pair: Pair, tmp_p
     assert made.rung.held_out.agreement == 1
     assert made.offer.divergence > 0.02
     assert made.chosen_as == "between"
+    assert (made.offer.asked, made.offer.others) == (0, 0)
+
+
+def test_answers_are_counted_where_the_new_version_does_not_know_the_samples(pair: Pair, tmp_path: Path) -> None:
+    task = replace(pair.task(), choosing=pair.held_out.first(150))
+    [made] = make_ladder(task, Bench(tmp_path), maker=BaseAgain()).made
+    said, wanted = (predict_classes(path, pair.held_out.first(150)).classes for path in (pair.base, pair.new))
+    assert made.offer.asked == 150
+    assert made.offer.others == sum(a != b for a, b in zip(said, wanted, strict=True)) > 0

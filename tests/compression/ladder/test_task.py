@@ -48,6 +48,12 @@ def test_parts_are_apart_and_the_same_again(pair: Pair) -> None:
     assert pair.task().parts[1].sha256() == chosen_on.sha256()
 
 
+def test_samples_that_the_new_version_does_not_know_are_chosen_on_and_all_others_are_fitted_to(pair: Pair) -> None:
+    unknown = pair.held_out.first(50)
+    task = Task(pair.base, pair.new, pair.training, pair.held_out, choosing=unknown)
+    assert task.parts == (pair.training, unknown)
+
+
 def test_too_few_samples_are_refused(pair: Pair) -> None:
     few = Task(pair.base, pair.new, pair.training.first(19), pair.held_out)
     with pytest.raises(DataUnusable, match="19 samples"):
