@@ -44,10 +44,13 @@ def follow(
     *,
     maker: RungMaker,
     bench: Bench,
+    choosing: Samples | None = None,
     promise: Promise = PROMISES[0],
     seed: int = 0,
 ) -> Iterator[Update]:
     """Bring devices that hold `base` to each of the versions by the cheapest rung that keeps `promise`, or by the one nearest to keeping it.
+
+    `choosing` are samples that no version was trained on; without them some of `training` are set aside, as in `Task`.
 
     Raises:
         CompressionError: as `make_ladder`.
@@ -56,7 +59,7 @@ def follow(
     for number, version in enumerate(versions, 1):
         folder = bench.folder / f"update-{number}"
         folder.mkdir(parents=True, exist_ok=True)
-        task = Task(held, version, training, held_out, seed)
+        task = Task(held, version, training, held_out, seed, choosing)
         ladder = make_ladder(task, replace(bench, folder=folder), maker=maker)
         made = _sent(ladder.made, promise)
         yield Update(number, made)

@@ -54,8 +54,26 @@ class Rung:
     @property
     def keeps_promise(self) -> bool:
         """Whether agreement and accuracy are what the rung's name says, on samples that nothing was chosen on."""
-        promise, paired = PROMISED[PART_OF_ROLE[self.role][1]], self.pooled.paired
-        return paired.agreement >= promise.agreement and abs(paired.difference) <= promise.difference
+        return _keeps(self.pooled, PART_OF_ROLE[self.role][1])
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """The fewest bytes that keep a promise, ours and NNCodec's; `None` where no point keeps it.
+
+    Both are picked on the very samples that they are reported on: codecs side by side, whatever foretelling is worth.
+    """
+
+    role: str
+    ours: Pooled | None
+    nncodec: Pooled | None
+
+    @property
+    def ratio(self) -> float | None:
+        """Our bytes by NNCodec's."""
+        if self.ours is None or self.nncodec is None:
+            return None
+        return self.ours.size_bytes / self.nncodec.size_bytes
 
 
 def pooled_points(folds: Sequence[Fold], part: str) -> list[Pooled]:
@@ -84,6 +102,20 @@ def rung_of(folds: Sequence[Fold], role: str) -> Rung | None:
     return Rung(role, pooled, share, missing, best_at(pooled_points(folds, "nncodec"), pooled.paired))
 
 
+def picked_of(folds: Sequence[Fold], role: str) -> Picked:
+    """What keeps a role's promise at the fewest bytes, over all folds put together."""
+    part, promise = PART_OF_ROLE[role]
+    ours, nncodec = (
+        next((one for one in pooled_points(folds, of) if _keeps(one, promise)), None) for of in (part, "nncodec")
+    )
+    return Picked(role, ours, nncodec)
+
+
+def _keeps(pooled: Pooled, promise: str) -> bool:
+    wanted, paired = PROMISED[promise], pooled.paired
+    return paired.agreement >= wanted.agreement and abs(paired.difference) <= wanted.difference
+
+
 def best_at(curve: Iterable[Pooled], paired: Paired) -> Pooled | None:
     """The point of fewest bytes that agrees as often and is no less accurate. It is picked on the very samples it is reported on, ours never."""
     good = [
@@ -107,6 +139,10 @@ def markdown(folds: Sequence[Fold], *, ordinary: frozenset[str]) -> Iterator[str
     yield from _rung_table(folds, pairs)
     yield ""
     yield from _reach_table(folds, pairs, ordinary)
+    yield ""
+    yield "Whatever the choice: the fewest bytes that keep the promise, ours picked afterwards as NNCodec's are."
+    yield ""
+    yield from _picked_table(folds, pairs)
     yield ""
     yield from _seed_table(folds)
     yield ""
@@ -199,6 +235,14 @@ def _reach_table(folds: Sequence[Fold], pairs: Sequence[str], ordinary: frozense
             for role in ("without training, faithful", "without training, thrifty")
         ),
     ]
+    goals += [
+        (
+            f"{role} / NNCodec, both picked afterwards, median",
+            {FAITHFUL: 1 / 4, THRIFTY: 1 / 8}.get(role, 2 / 3),
+            _ratios(picked_of(_of(folds, pair), role) for pair in pairs),
+        )
+        for role in PART_OF_ROLE
+    ]
     lines = []
     for goal, limit, values in goals:
         if values:
@@ -229,7 +273,37 @@ def _reach_table(folds: Sequence[Fold], pairs: Sequence[str], ordinary: frozense
     yield from _table(head, lines)
 
 
-def _ratios(rungs: Iterable[Rung]) -> list[float]:
+def _picked_table(folds: Sequence[Fold], pairs: Sequence[str]) -> Iterator[str]:
+    head = ["pair", "promise", "ours", "bytes", "of fp32", "agrees", "NNCodec, bytes", "its setting", "ours / NNCodec"]
+    lines = []
+    for pair in pairs:
+        own = _of(folds, pair)
+        new_bytes = mean(fold.new_bytes for fold in own)
+        for role in PART_OF_ROLE:
+            found = picked_of(own, role)
+            ours, theirs = found.ours, found.nncodec
+            lines.append(
+                [
+                    f"`{pair}`",
+                    role,
+                    *(
+                        ["none keeps it", "", "", ""]
+                        if ours is None
+                        else [
+                            ours.name,
+                            f"{ours.size_bytes:,.0f}",
+                            f"{ours.size_bytes / new_bytes:.2%}",
+                            f"{ours.paired.agreement:.2%}",
+                        ]
+                    ),
+                    *(["none keeps it", ""] if theirs is None else [f"{theirs.size_bytes:,.0f}", theirs.name]),
+                    "" if found.ratio is None else f"{found.ratio:.3f}",
+                ]
+            )
+    yield from _table(head, lines)
+
+
+def _ratios(rungs: Iterable[Rung | Picked]) -> list[float]:
     return [rung.ratio for rung in rungs if rung.ratio is not None]
 
 

@@ -10,7 +10,7 @@ from benchmarks.peers.ladder import measuring
 from benchmarks.peers.ladder.pairs import LadderPair, _half_turned
 from benchmarks.peers.ladder.picture import draw
 from benchmarks.peers.ladder.records import Fold, Point, Record, path_of, read
-from benchmarks.peers.ladder.table import FAITHFUL, THRIFTY, best_at, markdown, pooled_points, rung_of
+from benchmarks.peers.ladder.table import FAITHFUL, THRIFTY, best_at, markdown, picked_of, pooled_points, rung_of
 from compression.datasets import load_samples
 from compression.ladder.choice import Offer
 
@@ -79,6 +79,18 @@ def test_nncodec_is_taken_at_its_smallest_that_agrees_as_often_and_is_as_accurat
     assert thrifty is not None
     assert thrifty.nncodec is not None
     assert thrifty.nncodec.name == "opt_qp -30"
+
+
+def test_picked_afterwards_are_the_fewest_bytes_that_keep_the_promise_on_both_sides() -> None:
+    faithful, thrifty = picked_of(FOLDS, FAITHFUL), picked_of(FOLDS, THRIFTY)
+
+    assert faithful.ours is not None
+    assert faithful.nncodec is not None
+    # trained-2 is wrong 28 times of 2,000: thrifty wants 20 at most.
+    assert (faithful.ours.name, faithful.ours.size_bytes) == ("trained-1", 7000)
+    assert (faithful.nncodec.name, faithful.ratio) == ("opt_qp -38", pytest.approx(7000 / 42_000))
+    assert thrifty.ours == faithful.ours
+    assert picked_of([FOLDS[1]], "without training, faithful").ratio is None
 
 
 def test_a_rung_that_nothing_of_nncodec_reaches_has_no_ratio() -> None:
