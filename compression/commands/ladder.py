@@ -50,8 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--choose-on",
         metavar="FILE.npz|NAME",
-        help="samples that the new version was not trained on, to choose rungs on: a fleet's promise is kept more often so "
-        "(without it: part of --data)",
+        help="samples that the new version was not trained on, to choose rungs on: only these tell how often answers "
+        "will differ (without it: part of --data, and more care)",
     )
     parser.add_argument(
         "--held-out",

@@ -131,15 +131,14 @@ class _Bar:
         if judged.paired is not None:
             lowest, highest = judged.paired.difference_ci95
             difference = max(lowest, min(0.0, highest))
-        said, wanted = judged.predictions.classes, self.new.predictions.classes
-        is_new = self.task.choosing is not None
+        asked = 0 if self.task.choosing is None else len(self.new.samples)
         return Offer(
             candidate.name,
             delta_bytes(self.task.base, candidate.path),
             divergence(scores, self.scores),
             difference,
-            asked=len(wanted) if is_new else 0,
-            others=sum(one != other for one, other in zip(said, wanted, strict=True)) if is_new else 0,
+            asked=asked,
+            others=round(asked * (1 - judged.agreement)),
         )
 
 

@@ -3,7 +3,7 @@
 Five pairs (digits and MNIST, two seeds each, one in which v2 learns to read turned images), five folds each: v1, v2 and rungs are made on
 four folds and asked for the fifth. What was measured is kept under docs/measured/ladder, so a run that was stopped goes on where it was, on
 another machine too if that trains the same nets to the bit; `--part`, `--pair` and `--folds` do some of it. Writes the tables into
-docs/ladder-measured.md and the curve to docs/pictures/ladder.svg. One processor thread; takes some five hours of one core, two runs on
+docs/ladder-measured.md and the curve to docs/pictures/ladder.svg. One processor thread; takes some three hours of one core, two runs on
 different pairs may go side by side. Needs the extras `compression` and `peers`.
 """
 

@@ -19,6 +19,8 @@ PART_OF_ROLE = {
     "without training, thrifty": ("without", THRIFTY),
 }
 """What is reported: made by which part, and under which promise it was chosen."""
+_LIMITS = {FAITHFUL: 1 / 4, THRIFTY: 1 / 8, "without training, faithful": 2 / 3, "without training, thrifty": 2 / 3}
+"""Of our bytes by NNCodec's, medians over pairs."""
 PROMISED = {promise.name: promise for promise in PROMISES}
 
 
@@ -221,9 +223,9 @@ def _reach_table(folds: Sequence[Fold], pairs: Sequence[str], ordinary: frozense
     rungs = {role: [r for pair in pairs if (r := rung_of(_of(folds, pair), role))] for role in PART_OF_ROLE}
     usual = [r for pair in pairs if pair in ordinary and (r := rung_of(_of(folds, pair), THRIFTY))]
     goals: list[tuple[str, float, list[float]]] = [
-        ("faithful / NNCodec, median", 1 / 4, _ratios(rungs[FAITHFUL])),
+        ("faithful / NNCodec, median", _LIMITS[FAITHFUL], _ratios(rungs[FAITHFUL])),
         ("faithful, share of fp32, median", 0.015, [rung.share for rung in rungs[FAITHFUL]]),
-        ("thrifty / NNCodec, median", 1 / 8, _ratios(rungs[THRIFTY])),
+        ("thrifty / NNCodec, median", _LIMITS[THRIFTY], _ratios(rungs[THRIFTY])),
         (
             "thrifty, share of fp32 on ordinary fine-tunes, largest",
             0.004,
@@ -231,17 +233,17 @@ def _reach_table(folds: Sequence[Fold], pairs: Sequence[str], ordinary: frozense
         ),
         ("thrifty / NNCodec, largest", 1 / 2, [max(_ratios(rungs[THRIFTY]))] if _ratios(rungs[THRIFTY]) else []),
         *(
-            (f"{role} / NNCodec, median", 2 / 3, _ratios(rungs[role]))
+            (f"{role} / NNCodec, median", _LIMITS[role], _ratios(rungs[role]))
             for role in ("without training, faithful", "without training, thrifty")
         ),
     ]
     goals += [
         (
             f"{role} / NNCodec, both picked afterwards, median",
-            {FAITHFUL: 1 / 4, THRIFTY: 1 / 8}.get(role, 2 / 3),
+            limit,
             _ratios(picked_of(_of(folds, pair), role) for pair in pairs),
         )
-        for role in PART_OF_ROLE
+        for role, limit in _LIMITS.items()
     ]
     lines = []
     for goal, limit, values in goals:
