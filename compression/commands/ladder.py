@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -61,7 +62,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the samples, to report on alone (%(default)s)",
     )
     parser.add_argument("--method", choices=("trained", "post-training"), default="trained", help="how (%(default)s)")
-    parser.add_argument("--rungs", type=int, default=5, metavar="N", help="how many to make (%(default)s)")
+    parser.add_argument(
+        "--rungs",
+        type=int,
+        default=3,
+        metavar="N",
+        help="how many to train before one is aimed at each promise (%(default)s)",
+    )
     parser.add_argument(
         "--minutes",
         type=float,
@@ -73,10 +80,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--iterations",
         type=int,
         metavar="N",
-        help="batches for each rung (six times as many for the first) whatever the time: the same bytes again on one machine",
+        help="batches for the rung nearest to the new version, falling to half as many for the cheapest, whatever the time: "
+        "the same bytes again on one machine",
     )
     parser.add_argument(
-        "--threads", type=int, default=1, metavar="N", help="of torch; another number, other bytes (%(default)s)"
+        "--workers",
+        type=int,
+        default=2,
+        metavar="N",
+        help="rungs that are trained at a time, a process each; bytes do not depend on it (%(default)s)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=1,
+        metavar="N",
+        help="of torch for each rung; another number, other bytes (%(default)s)",
     )
     parser.add_argument(
         "--seed",
@@ -110,7 +129,7 @@ def run(args: argparse.Namespace) -> int:
     with _progress() as report:
         ladder = make_ladder(
             task,
-            Bench(args.out, args.threads, None if args.iterations is not None else args.minutes, report),
+            Bench(args.out, args.threads, args.workers, None if args.iterations is not None else args.minutes, report),
             held=args.base[1:],
             maker=_maker(args),
         )
@@ -138,14 +157,13 @@ def _maker(args: argparse.Namespace) -> "RungMaker":
     maker = TrainedRungs(rungs=args.rungs)
     if args.iterations is None:
         return maker
-    first = args.iterations * maker.first_iterations // maker.iterations
-    return replace(maker, first_iterations=first, iterations=args.iterations)
+    return replace(maker, iterations=args.iterations, last_iterations=math.ceil(args.iterations / 2))
 
 
 def _require_usable(args: argparse.Namespace) -> None:
     if args.publish:
         require_release(args)
-    for name in ("rungs", "threads"):
+    for name in ("rungs", "workers", "threads"):
         if getattr(args, name) < 1:
             raise ConfigError(f"--{name} must be 1 or more, got {getattr(args, name)}")
     if args.iterations is not None and args.iterations < 1:

@@ -63,14 +63,15 @@ def boldness(offers: Sequence[Offer]) -> float:
     return seen * (1 - 1 / (9 * seen) + 1 / (3 * math.sqrt(seen))) ** 3 / moved
 
 
+def allowed(offers: Sequence[Offer], promise: Promise) -> float:
+    """The divergence (nats) up to which answers that are foretold hold what is promised."""
+    return ((1 - promise.agreement) / boldness(offers)) ** 2
+
+
 def keeping(offers: Sequence[Offer], promise: Promise) -> list[Offer]:
     """Those that may be chosen for what is promised: the answers and the accuracy that are foretold of them hold it."""
-    factor = boldness(offers)
-    return [
-        offer
-        for offer in offers
-        if factor * math.sqrt(offer.divergence) <= 1 - promise.agreement and abs(offer.difference) <= promise.difference
-    ]
+    limit = allowed(offers, promise)
+    return [offer for offer in offers if offer.divergence <= limit and abs(offer.difference) <= promise.difference]
 
 
 def choose(offers: Sequence[Offer], *, at_most: int = MAX_PUBLISHED) -> dict[str, str]:

@@ -60,7 +60,7 @@ def follow(
         folder = bench.folder / f"update-{number}"
         folder.mkdir(parents=True, exist_ok=True)
         task = Task(held, version, training, held_out, seed, choosing)
-        ladder = make_ladder(task, replace(bench, folder=folder), maker=maker)
+        ladder = make_ladder(task, replace(bench, folder=folder), maker=maker, promises=(promise,))
         made = _sent(ladder.made, promise)
         yield Update(number, made)
         held = made.rung.candidate.path

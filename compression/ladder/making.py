@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from benchmarks.agreement import is_scores
 from compression.datasets import Samples
 from compression.errors import ModelUnusable
-from compression.ladder.choice import Offer, choose
+from compression.ladder.choice import PROMISES, Offer, Promise, allowed, choose
 from compression.ladder.divergence import divergence
 from compression.ladder.layers import Walk
 from compression.ladder.post_training import PostTraining
-from compression.ladder.rungs import Bench, Candidate, Judged, Reference, Rung, RungMaker, judge, measure
+from compression.ladder.rungs import AimingMaker, Bench, Candidate, Judged, Reference, Rung, RungMaker, judge, measure
 from compression.ladder.task import Task
 from compression.onnx_files import read_model
 from compression.rate import delta_bytes
@@ -83,9 +83,11 @@ def make_ladder(
     held: Sequence[Path] = (),
     maker: RungMaker | None = None,
     spare: RungMaker | None = None,
+    promises: Sequence[Promise] = PROMISES,
 ) -> Ladder:
-    """Make, choose and measure. `held` are further versions whose patches are reported; the base comes first by itself.
+    """Make, choose and measure, dearest first. `held` are further versions whose patches are reported; the base comes first by itself.
 
+    A maker that can aim makes one candidate more for each of `promises`, as far from the new version as the first candidates say it may be.
     Where torch cannot run the graph, `spare` makes the rungs (by default `PostTraining`, which needs no torch).
 
     Raises:
@@ -94,13 +96,20 @@ def make_ladder(
     started = time.monotonic()
     new = Reference.of(task.new, task.held_out)
     bar = _Bar.of(task)
-    candidates, fallback = _candidates(task, bench, maker or _by_training(), spare or PostTraining(gradients=False))
-    offers = [bar.offer(candidate) for candidate in candidates]
-    chosen = choose(offers)
+    maker = maker or _by_training()
+    candidates, fallback = _candidates(task, bench, maker, spare or PostTraining(gradients=False))
+    found = [(candidate, bar.offer(candidate)) for candidate in candidates]
+    if isinstance(maker, AimingMaker) and not fallback:
+        offers = [offer for _, offer in found]
+        known = [(candidate, offer.divergence) for candidate, offer in found]
+        goals = [allowed(offers, promise) for promise in promises]
+        found += [(candidate, bar.offer(candidate)) for candidate in maker.aimed(task, bench, known, goals)]
+    found.sort(key=lambda one: -one[1].size_bytes)
+    chosen = choose([offer for _, offer in found])
     versions = (task.base, *held)
     made = tuple(
         Made(measure(candidate, offer.size_bytes, held, new), offer, chosen.get(candidate.name, ""))
-        for candidate, offer in zip(candidates, offers, strict=True)
+        for candidate, offer in found
     )
     return Ladder(task, versions, new, made, fallback, time.monotonic() - started)
 

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from benchmarks.accuracy import Predictions
 from benchmarks.paired import Paired, compare
@@ -32,11 +32,13 @@ class Bench:
     Attributes:
         folder: each maker writes files of names of its own into it.
         threads: of torch; results are the same for the same number.
+        workers: how many rungs may be made at a time, in processes of their own; results are the same for any number.
         minutes: about how long one maker may take; `None` is as long as its settings say, and then results depend on no clock.
     """
 
     folder: Path
     threads: int = 1
+    workers: int = 1
     minutes: float | None = None
     report: Report = silent
 
@@ -63,6 +65,16 @@ class RungMaker(Protocol):
         Raises:
             CompressionError: the graph or the samples cannot be worked with.
         """
+
+
+@runtime_checkable
+class AimingMaker(RungMaker, Protocol):
+    """A maker that comes near a divergence that is asked for, once it is known how far its candidates diverge."""
+
+    def aimed(
+        self, task: Task, bench: Bench, known: Sequence[tuple[Candidate, float]], goals: Sequence[float]
+    ) -> Iterator[Candidate]:
+        """Yield at most one candidate for each of `goals`, divergences in nats; `known` are its own candidates with theirs."""
 
 
 @dataclass(frozen=True, slots=True)

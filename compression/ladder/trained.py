@@ -3,20 +3,22 @@
 The weights are `base + step * round(d)`. The net learns to say what the new version says (Kullback-Leibler divergence of its answers; no labels),
 to give its layers what the new version gives them (A. Romero et al., "FitNets", arXiv:1412.6550: what it learns then holds farther from the samples),
 and pays `rate` times what the codes cost. Rounding is passed over in the gradient (Y. Bengio et al., arXiv:1308.3432); the price has a slope
-(`surrogate`). Each rung goes on from the last, at a higher rate. What is written is what was trained: `delta.corrections.steps` does the same sums.
+(`surrogate`). Each rung is trained by itself, at its own rate. What is written is what was trained: `delta.corrections.steps` does the same sums.
 """
 
-import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from compression.determinism import repeatable
 from compression.errors import ModelUnusable
+from compression.ladder.choice import PROMISES
 from compression.ladder.codes import LARGEST_STEP, LEAST_STEP, Codes, Weights, rounded, start_step
 from compression.ladder.divergence import LEAST_SHARE
 from compression.ladder.inputs import Feeds, Variation, batches
@@ -24,8 +26,14 @@ from compression.ladder.layers import layers_of
 from compression.ladder.rungs import Bench, Candidate
 from compression.ladder.surrogate import NATS_PER_OCTAVE_OF_E, price
 from compression.ladder.task import Aligned, Task
+from compression.ladder.workers import Advance, in_order
 from compression.onnx_torch import check_samples, load_net
 
+AIM = 0.85
+"""Of the divergence that is allowed: what comes of a training is not foretold better."""
+_SAME_RATE = 0.1
+_LEAST_SLOPE, _REACH = 0.3, math.log(4)
+"""Beyond the rates that were tried: how the logarithm of the divergence rises with that of the rate at least, and how far to go."""
 _FIRST, _SECOND, _LEAST = 0.9, 0.999, 1e-12
 MIN_ITERATIONS = 20
 TRAINING_SHARE = 0.8
@@ -37,30 +45,30 @@ PRICES_EVERY = 25
 
 @dataclass(frozen=True, slots=True)
 class TrainedRungs:
-    """The maker. One run walks from the lowest rate to the highest and yields a rung at each.
+    """The maker. Each rung starts from the whole difference and pays its own rate, from the lowest to the highest.
 
     Attributes:
-        rungs: how many, their rates spaced evenly by ratio from `lowest_rate` to `highest_rate` (loss in nats a sample for each nat of codes).
-        first_iterations, iterations: batches for the first rung and for each further one.
+        rungs: how many before any is aimed, their rates spaced evenly by ratio.
+        lowest_rate, highest_rate: loss in nats a sample for each nat of codes.
+        iterations, last_iterations: batches for the rung of the lowest rate and for that of the highest; between by the rate's logarithm.
+            What differs little from the new version takes long to find.
         deviations, vector_deviations: the first steps, in standard deviations of the difference, of matrices and of vectors.
-        learning_rate, step_learning_rate: of Adam, for codes and for logarithms of steps; both fall by half a cosine within a rung.
-        restart: what part of these rates each further rung begins at.
+        learning_rate, step_learning_rate: of Adam, for codes and for logarithms of steps; both fall by half a cosine.
         softness: answers are compared this many times softer: what the new version is sure of says little of how it decides.
         inner: the weight of what goes into the layers: mean over these of the squared error by the mean square, beside the divergence.
         sharing: how much of Adam's second moment is that of the whole tensor: an item that hardly matters is to move hardly.
     """
 
-    rungs: int = 5
-    first_iterations: int = 3000
-    iterations: int = 500
-    lowest_rate: float = 2e-7
-    highest_rate: float = 6e-6
+    rungs: int = 3
+    iterations: int = 4000
+    last_iterations: int = 2000
+    lowest_rate: float = 3e-7
+    highest_rate: float = 1e-5
     batch: int = 32
-    deviations: float = 2.5
+    deviations: float = 3.0
     vector_deviations: float = 2.0
     learning_rate: float = 0.02
     step_learning_rate: float = 0.01
-    restart: float = 0.5
     softness: float = 2.0
     inner: float = 0.5
     sharing: float = 0.5
@@ -76,43 +84,96 @@ class TrainedRungs:
         return tuple(np.geomspace(self.lowest_rate, self.highest_rate, self.rungs).tolist())
 
     def make(self, task: Task, bench: Bench) -> Iterator[Candidate]:
-        """Yield one candidate for each rate.
+        """Yield one candidate for each rate; `bench.workers` of them are trained at a time, which changes no byte.
 
         Raises:
             ModelUnusable: torch cannot run the graph, or its output is no scores of classes.
             DataUnusable: the samples do not fit.
         """
-        with repeatable(bench.threads):
-            yield from self._made(task, bench)
+        yield from self._trained(task, bench, {f"trained-{number}": rate for number, rate in enumerate(self.rates, 1)})
 
-    def _made(self, task: Task, bench: Bench) -> Iterator[Candidate]:
-        training = _Training(self, task)
-        share = self._affordable(training, bench.minutes)
-        for number, rate in enumerate(self.rates, 1):
-            wished = self.first_iterations if number == 1 else self.iterations
+    def aimed(
+        self, task: Task, bench: Bench, known: Sequence[tuple[Candidate, float]], goals: Sequence[float]
+    ) -> Iterator[Candidate]:
+        """Yield one candidate for each goal, at the rate at which divergences between those of `known` lie on a line, both as logarithms.
+
+        A rate that was tried already gives none.
+        """
+        tried = sorted((candidate.settings["rate"], divergence) for candidate, divergence in known)
+        rates = {f"aimed-{number}": _rate_for(tried, AIM * goal) for number, goal in enumerate(goals, 1)}
+        new = {
+            name: rate
+            for name, rate in rates.items()
+            if all(abs(math.log(rate / one)) > _SAME_RATE for one, _ in tried)
+        }
+        yield from self._trained(task, bench, new)
+
+    def _trained(self, task: Task, bench: Bench, rates: Mapping[str, float]) -> Iterator[Candidate]:
+        share = 1.0 if bench.minutes is None else self._affordable(task, bench, bench.minutes)
+        # Without what the task has read: each process reads for itself.
+        bare = replace(task)
+        parts = []
+        for name, rate in rates.items():
+            wished = self._batches(rate)
             iterations = max(round(share * wished), min(wished, MIN_ITERATIONS))
+            parts.append(_Part(self, bare, bench.folder / f"{name}.onnx", bench.threads, rate, iterations))
+        yield from in_order(_rung, parts, bench.workers, partial(bench.report, f"{len(parts)} rungs"))
 
-            def report(share: float, number: int = number) -> None:
-                bench.report(f"rung {number} of {self.rungs}", (number - 1 + share) / self.rungs)
+    def _batches(self, rate: float) -> int:
+        """For the rung of this rate; beyond the lowest and the highest as for these."""
+        ends = math.log(self.lowest_rate), math.log(self.highest_rate)
+        return round(float(np.interp(math.log(rate), ends, (self.iterations, self.last_iterations))))
 
-            training.train(rate, iterations, 1.0 if number == 1 else self.restart, report)
-            path = bench.folder / f"trained-{number}.onnx"
-            codes = training.codes()
-            weights = {name: found.applied(task.aligned.base[name]) for name, found in codes.items()}
-            task.write(path, {**training.exact, **weights})
-            facts = {
-                "rate": rate,
-                "trained_iterations": iterations,
-                "changed": sum(found.changed for found in codes.values()),
-            }
-            yield Candidate(f"trained-{number}", path, self.name, asdict(self) | facts)
+    def _affordable(self, task: Task, bench: Bench, minutes: float) -> float:
+        """Which share of the iterations fits into the time, at most 1; what is written down is what was done."""
+        with repeatable(bench.threads):
+            seconds = _Training(self, task).seconds_an_iteration()
+        batches = [self._batches(rate) for rate in self.rates] + [self.iterations] * len(PROMISES)
+        longest = max(sum(batches) / bench.workers, *batches)
+        return min(1.0, TRAINING_SHARE * 60 * minutes / (longest * seconds))
 
-    def _affordable(self, training: "_Training", minutes: float | None) -> float:
-        """Which share of the iterations fits into the time, 1 where none is set; what is written down is what was done."""
-        if minutes is None:
-            return 1.0
-        wished = self.first_iterations + (self.rungs - 1) * self.iterations
-        return min(1.0, TRAINING_SHARE * 60 * minutes / (wished * training.seconds_an_iteration()))
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One rung's training."""
+
+    wanted: TrainedRungs
+    task: Task
+    path: Path
+    threads: int
+    rate: float
+    iterations: int
+
+
+def _rung(part: _Part, report: Advance) -> Candidate:
+    """Train it and write it."""
+    task, wanted = part.task, part.wanted
+    with repeatable(part.threads):
+        training = _Training(wanted, task)
+        training.train(part.rate, part.iterations, report)
+        codes = training.codes()
+    weights = {name: found.applied(task.aligned.base[name]) for name, found in codes.items()}
+    task.write(part.path, {**training.exact, **weights})
+    facts = {
+        "rate": part.rate,
+        "trained_iterations": part.iterations,
+        "changed": sum(found.changed for found in codes.values()),
+    }
+    return Candidate(part.path.stem, part.path, wanted.name, asdict(wanted) | facts)
+
+
+def _rate_for(tried: Sequence[tuple[float, float]], goal: float) -> float:
+    """The rate for this divergence, from rates (rising) with theirs; beyond them along the nearest piece, not far."""
+    rates = np.log([rate for rate, _ in tried])
+    # Measured on a few hundred samples: a rate that seems to diverge less than one before it does not.
+    found = np.maximum.accumulate(np.log([max(divergence, _LEAST) for _, divergence in tried]))
+    aim = math.log(max(goal, _LEAST))
+    if len(tried) > 1 and not found[0] <= aim <= found[-1]:
+        near, far = (0, 1) if aim < found[0] else (-1, -2)
+        slope = max((found[near] - found[far]) / (rates[near] - rates[far]), _LEAST_SLOPE)
+        beyond = (aim - found[near]) / slope
+        return float(math.exp(rates[near] + min(max(beyond, -_REACH), _REACH)))
+    return float(math.exp(np.interp(aim, found, rates)))
 
 
 class _Training:
@@ -149,9 +210,8 @@ class _Training:
         self._lessons = batches(fitted, wanted.batch, wanted.variation, generator)
 
     def seconds_an_iteration(self) -> float:
-        """Wall time on this machine, of the median of a few; the lesson is heard again later, so nothing that is made depends on this."""
+        """Wall time on this machine, of the median of a few."""
         lesson = next(self._lessons)
-        self._lessons = itertools.chain([lesson], self._lessons)
         taken = []
         for _ in range(_TIMED):
             started = time.perf_counter()
@@ -159,8 +219,8 @@ class _Training:
             taken.append(time.perf_counter() - started)
         return sorted(taken)[_TIMED // 2]
 
-    def train(self, rate: float, iterations: int, pace: float, report: Callable[[float], None]) -> None:
-        """Go on from where the numbers are, at this rate; `pace` is a factor of the learning rates."""
+    def train(self, rate: float, iterations: int, report: Advance) -> None:
+        """From where the numbers are, at this rate."""
         wanted = self._wanted
         codes_mover = _Adam(self._numbers, self._owners, self._sizes, wanted.sharing)
         step_mover = _Adam(self._log_steps, torch.arange(len(self._sizes)), [1] * len(self._sizes), 0.0)
@@ -168,7 +228,7 @@ class _Training:
             if place % PRICES_EVERY == 0:
                 self._set_prices()
                 report(place / iterations)
-            fall = pace * (0.5 + 0.5 * math.cos(math.pi * place / iterations))
+            fall = 0.5 + 0.5 * math.cos(math.pi * place / iterations)
             slope, step_slope = self._slopes(next(self._lessons), rate)
             self._numbers -= wanted.learning_rate * fall * codes_mover.direction(slope)
             self._log_steps -= wanted.step_learning_rate * fall * step_mover.direction(step_slope)

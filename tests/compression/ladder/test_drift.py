@@ -15,7 +15,7 @@ from compression.ladder.trained import TrainedRungs
 from tests.compression.ladder.conftest import Pair, export, train
 
 UPDATES = 10
-MAKER = TrainedRungs(rungs=1, first_iterations=60, lowest_rate=1e-5, highest_rate=1e-5)
+MAKER = TrainedRungs(rungs=1, iterations=60, last_iterations=60, lowest_rate=1e-5, highest_rate=1e-5)
 
 
 @pytest.fixture(scope="module")

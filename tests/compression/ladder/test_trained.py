@@ -1,5 +1,6 @@
 """Rungs by training: what is written is the base plus codes, costs less at a higher rate, and is the same again."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,12 @@ from compression.errors import DataUnusable, ModelUnusable
 from compression.evaluation import predict_logits
 from compression.ladder.rungs import Bench, Candidate
 from compression.ladder.task import Task, float_tensors
-from compression.ladder.trained import TrainedRungs
+from compression.ladder.trained import AIM, TrainedRungs
 from compression.rate import delta_bytes
 from delta.encoder.ways.steps import find_step
 from tests.compression.ladder.conftest import Pair, with_branch
 
-QUICK = TrainedRungs(rungs=2, first_iterations=60, iterations=40, lowest_rate=1e-5, highest_rate=1e-3)
+QUICK = TrainedRungs(rungs=2, iterations=60, last_iterations=40, lowest_rate=1e-5, highest_rate=1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,37 @@ def test_rung_says_more_of_what_the_new_version_says_than_the_base_does(pair: Pa
 def test_same_task_gives_the_same_bytes(pair: Pair, made: list[Candidate], tmp_path: Path) -> None:
     again = next(QUICK.make(pair.task(), Bench(tmp_path)))
     assert again.path.read_bytes() == made[0].path.read_bytes()
+
+
+def test_aimed_rungs_are_trained_at_rates_between_those_that_are_known(
+    pair: Pair, made: list[Candidate], tmp_path: Path
+) -> None:
+    known = list(zip(made, (0.01, 0.04), strict=True))
+    between, beyond = QUICK.aimed(pair.task(), Bench(tmp_path), known, [0.02 / AIM, 0.4 / AIM])
+    lowest, highest = QUICK.lowest_rate, QUICK.highest_rate
+    assert between.settings["rate"] == pytest.approx(math.sqrt(lowest * highest))
+    assert highest < beyond.settings["rate"] <= 4.001 * highest
+    sizes = [delta_bytes(pair.base, one.path) for one in (made[0], between, made[1], beyond)]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_divergence_that_a_known_rung_has_is_not_aimed_at_again(
+    pair: Pair, made: list[Candidate], tmp_path: Path
+) -> None:
+    known = list(zip(made, (0.01, 0.04), strict=True))
+    assert not list(QUICK.aimed(pair.task(), Bench(tmp_path), known, [0.01 / AIM, 0.0405 / AIM]))
+
+
+def test_two_processes_make_the_same_bytes_and_tell_how_far_they_are(
+    pair: Pair, made: list[Candidate], tmp_path: Path
+) -> None:
+    heard: list[float] = []
+    bench = Bench(tmp_path, workers=2, report=lambda _what, share: heard.append(share))
+    again = list(QUICK.make(pair.task(), bench))
+    assert [one.path.read_bytes() for one in again] == [one.path.read_bytes() for one in made]
+    assert [one.settings for one in again] == [one.settings for one in made]
+    assert heard == sorted(heard)
+    assert heard[-1] == 1
 
 
 def test_held_out_samples_are_not_looked_at(pair: Pair, made: list[Candidate], tmp_path: Path) -> None:
