@@ -58,9 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--iterations",
         type=int,
-        default=1000,
+        default=2000,
         metavar="N",
-        help="batches for the dearest of three rungs, half as many for the cheapest (%(default)s)",
+        help="batches for the dearest rung, half as many for the cheapest (%(default)s)",
     )
     parser.add_argument(
         "--promise", choices=list(PROMISED), default="thrifty", help="what each update is to keep (%(default)s)"
@@ -84,7 +84,7 @@ def measure(data: str, updates: int, iterations: int, promise: Promise, *, nncod
     known, held_out = split(load_samples(data), held_out=HELD_OUT)
     training, choosing = split(known, held_out=CHOOSING)
     maker = TrainedRungs(
-        rungs=3, iterations=iterations, last_iterations=iterations // 2, lowest_rate=1e-6, highest_rate=1.5e-5
+        rungs=2, iterations=iterations, last_iterations=iterations // 2, lowest_rate=1e-6, highest_rate=1.5e-5
     )
     with tempfile.TemporaryDirectory() as folder:
         base, *versions = publish(Path(folder), training, updates)
